@@ -1,0 +1,4 @@
+"""KVM hosts (and libvirt's test driver) through libvirt.
+
+Effects: none
+"""

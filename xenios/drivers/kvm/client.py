@@ -1,0 +1,297 @@
+"""Speaks to libvirt, read-only, and gives back its native answers as plain data.
+
+libvirt-python blocks and cannot be interrupted, so every question runs in a daemon thread behind an async face: a
+daemon that hangs costs a thread, never the process. One connection carries several questions at once (libvirt
+pipelines them), which makes a bulk read of definitions some four times faster than asking one by one.
+
+The connection is opened with VIR_CONNECT_RO: libvirtd itself refuses any writing call, whatever a caller here might do.
+
+Effects: reads hypervisors
+"""
+
+from __future__ import annotations
+
+import asyncio
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from xenios.errors import TargetSilent, TargetUnreadable
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+THREADS = 8
+KEEPALIVE_INTERVAL_SECONDS = 3
+KEEPALIVE_COUNT = 3
+
+
+class NativeError(Exception):
+    """libvirt refused one question; the connection is still good."""
+
+    def __init__(self, code: int, text: str, system_errno: int | None = None) -> None:
+        super().__init__(text)
+        self.code = code
+        self.system_errno = system_errno
+        """The system's errno behind it, where libvirt passes one on (code 38)."""
+
+    def __str__(self) -> str:
+        return f"{self.args[0]} (libvirt error {self.code})"
+
+
+class ConnectionLost(Exception):
+    """The connection is gone, or the daemon no longer answers; nothing more can be asked."""
+
+
+class LibvirtClient:
+    """One read-only connection. Questions are functions of `libvirt.virConnect`; answers are what they return."""
+
+    def __init__(self, uri: str, timeout_seconds: float) -> None:
+        self.uri = uri
+        self.timeout_seconds = timeout_seconds
+        self.libvirt = load_libvirt()
+        self.keepalive = False
+        self._deadline = asyncio.get_running_loop().time() + timeout_seconds
+        self._threads = _DaemonThreads(THREADS, f"libvirt {uri}")
+        self._connection: Any = None
+        self._lost: str | None = None
+
+    @classmethod
+    async def open(cls, uri: str, timeout_seconds: float) -> LibvirtClient:
+        """Connects read-only within `timeout_seconds`, which also bounds all that is asked afterwards.
+
+        Raises TargetUnreadable when there is no such host, daemon or driver, TargetSilent when it does not answer.
+        """
+        client = cls(uri, timeout_seconds)
+        _start_event_loop(client.libvirt)
+        try:
+            client._connection = await client._wait(client._threads.run(client._open_read_only))
+        except ConnectionLost as error:
+            client._threads.stop()
+            raise TargetSilent(
+                f"libvirt at {uri} accepted the connection but did not answer within {timeout_seconds:g} s",
+                remedy="look whether libvirtd hangs (virsh -c URI version), then restart libvirtd: "
+                "guests keep running; or give it longer with --timeout",
+            ) from error
+        except client.libvirt.libvirtError as error:
+            client._threads.stop()
+            raise TargetUnreadable(
+                f"cannot connect to {uri}: {_text(error)}", remedy=_remedy(error)
+            ) from error
+        return client
+
+    @property
+    def connection(self) -> Any:
+        """The libvirt.virConnect, for questions to `ask_each` that need it beside their item."""
+        return self._connection
+
+    async def ask(self, question: Callable[[Any], T]) -> T:
+        """Asks the connection one thing. Raises NativeError or ConnectionLost."""
+        connection = self._usable_connection()
+        try:
+            return await self._wait(self._threads.run(lambda: question(connection)))
+        except self.libvirt.libvirtError as error:
+            raise self._translated(error) from error
+
+    async def ask_each(
+        self, items: Sequence[Item], question: Callable[[Item], T]
+    ) -> list[T | NativeError | ConnectionLost]:
+        """Asks the same of every item, several at a time; answers come in the order of the items.
+
+        Never raises: an item whose question failed or was not answered in time has the error in its place.
+        """
+        answers: list[T | NativeError | ConnectionLost] = [
+            ConnectionLost(self._lost or "the connection was lost before this was answered")
+        ] * len(items)
+        if self._lost is not None or not items:
+            return answers
+        error_class = self.libvirt.libvirtError
+
+        def share(start: int) -> None:
+            for index in range(start, len(items), THREADS):
+                try:
+                    answers[index] = question(items[index])
+                except error_class as error:
+                    answers[index] = translated = self._translated(error)
+                    if isinstance(translated, ConnectionLost):
+                        return
+
+        shares = [self._threads.run(lambda start=start: share(start)) for start in range(THREADS)]
+        try:
+            await self._wait(asyncio.gather(*shares))
+        except ConnectionLost:
+            for waiting in shares:
+                waiting.cancel()
+        return list(answers)
+
+    async def close(self) -> None:
+        """Closes the connection if it still answers; a hung one is left behind, since closing it would hang too."""
+        connection, self._connection = self._connection, None
+        if connection is not None and self._lost is None:
+            closing = self._threads.run(connection.close)
+            await asyncio.wait([closing], timeout=1)
+        elif connection is not None:
+            _ABANDONED.append(connection)
+        self._threads.stop()
+
+    def _open_read_only(self) -> Any:
+        connection = self.libvirt.openReadOnly(self.uri)
+        try:
+            self.keepalive = connection.setKeepAlive(KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_COUNT) == 0
+        except self.libvirt.libvirtError:
+            self.keepalive = False  # drivers inside this process (test:///) have no daemon to watch
+        try:
+            connection.registerCloseCallback(self._closed, None)
+        except self.libvirt.libvirtError:
+            pass  # likewise
+        return connection
+
+    def _closed(self, _connection: Any, reason: int, _opaque: Any) -> None:
+        reasons = {
+            self.libvirt.VIR_CONNECT_CLOSE_REASON_ERROR: "the connection failed",
+            self.libvirt.VIR_CONNECT_CLOSE_REASON_EOF: "libvirtd closed the connection (it stopped or was killed)",
+            self.libvirt.VIR_CONNECT_CLOSE_REASON_KEEPALIVE: "libvirtd no longer answers keepalive messages",
+        }
+        if reason in reasons:
+            self._lost = self._lost or reasons[reason]
+
+    def _usable_connection(self) -> Any:
+        if self._connection is None or self._lost is not None:
+            raise ConnectionLost(self._lost or "the connection is closed")
+        return self._connection
+
+    async def _wait(self, answer: asyncio.Future[T]) -> T:
+        try:
+            async with asyncio.timeout_at(self._deadline):
+                return await answer
+        except TimeoutError:
+            self._lost = self._lost or f"no answer within {self.timeout_seconds:g} s"
+            raise ConnectionLost(self._lost) from None
+
+    def _translated(self, error: Any) -> NativeError | ConnectionLost:
+        code = error.get_error_code()
+        connection = self._connection
+        if self._lost is None and (connection is None or connection.isAlive() == 0):
+            self._lost = f"the connection was lost: {_text(error)}"
+        if self._lost is not None:
+            return ConnectionLost(self._lost)
+        system_errno = error.get_int1() if code == self.libvirt.VIR_ERR_SYSTEM_ERROR else None
+        return NativeError(code if code is not None else -1, _text(error), system_errno)
+
+
+class _DaemonThreads:
+    """A few threads that run blocking calls and that the interpreter does not wait for when it ends.
+
+    concurrent.futures joins its threads at exit; one stuck inside a hung libvirtd would keep the process for ever.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._work: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = (
+            queue.SimpleQueue()
+        )
+        self._count = count
+        for number in range(count):
+            threading.Thread(target=self._serve, name=f"{name} {number}", daemon=True).start()
+
+    def run(self, call: Callable[[], T]) -> asyncio.Future[T]:
+        """Runs `call` in a thread; the future gets its result or its exception."""
+        future: asyncio.Future[T] = self._loop.create_future()
+        self._work.put((call, future))
+        return future
+
+    def stop(self) -> None:
+        """Lets idle threads end."""
+        for _ in range(self._count):
+            self._work.put(None)
+
+    def _serve(self) -> None:
+        while (job := self._work.get()) is not None:
+            call, future = job
+            result, error = None, None
+            try:
+                result = call()
+            except Exception as raised:
+                error = raised
+            try:
+                self._loop.call_soon_threadsafe(_settle, future, result, error)
+            except RuntimeError:
+                return  # the loop has ended; nobody waits for this answer
+
+
+def _settle(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
+    if future.done():
+        return  # given up by a timeout
+    if error is not None:
+        future.set_exception(error)
+    else:
+        future.set_result(result)
+
+
+_ABANDONED: list[Any] = []
+"""Connections to daemons that hang. Dropping the last reference would close them, and closing would hang."""
+
+_event_loop_started = threading.Lock()
+
+
+def load_libvirt() -> Any:
+    """The libvirt module. Raises TargetUnreadable with the way to install it when it is not there."""
+    try:
+        import libvirt
+    except ImportError as error:
+        raise TargetUnreadable(
+            "KVM hosts are read through libvirt-python, which is not installed here",
+            remedy="apt install libvirt-dev pkg-config gcc python3-dev, then pip install 'xenios[kvm]'",
+        ) from error
+    libvirt.registerErrorHandler(lambda *_: None, None)  # it would print every error on stderr by itself
+    return libvirt
+
+
+def _start_event_loop(libvirt: Any) -> None:
+    """Starts libvirt's own event loop once per process; keepalive and close callbacks need it before opening."""
+    if not _event_loop_started.acquire(blocking=False):
+        return
+    libvirt.virEventRegisterDefaultImpl()
+
+    def run_for_ever() -> None:
+        while True:
+            libvirt.virEventRunDefaultImpl()
+
+    threading.Thread(target=run_for_ever, name="libvirt events", daemon=True).start()
+
+
+def _text(error: Any) -> str:
+    return str(error.get_error_message() or error)
+
+
+def _remedy(error: Any) -> str:
+    """What to do about a connection that could not be opened."""
+    text = _text(error).lower()
+    for part, remedy in _REMEDIES:
+        if part in text:
+            return remedy
+    return "try the same with virsh -r -c URI list; when that works, report this as a defect of Xenios"
+
+
+_REMEDIES = (
+    ("host key verification", "log in once with ssh by hand and accept the host key"),
+    (
+        "permission denied",
+        "check the user, and that its ssh key or its libvirt group is accepted on that host",
+    ),
+    (
+        "authentication",
+        "check the user and password or key; a member of the group libvirt may read without root",
+    ),
+    ("no such file", "check that libvirtd runs on that host and that the socket's path is right"),
+    ("connection refused", "check that libvirtd runs there and listens"),
+    ("could not resolve", "check the host's name"),
+    ("name or service not known", "check the host's name"),
+    ("unable to resolve", "check the host's name"),
+    ("no route", "check the network to that host"),
+    ("timed out", "check the network and the firewall to that host"),
+    ("no connection driver", "check the URI: qemu:///system, qemu+ssh://user@host/system, test:///default …"),
+    ("certificate", "check the certificates in /etc/pki/libvirt, or use qemu+ssh://"),
+    ("end of file", "check that libvirtd runs there and that the user may use its socket"),
+)

@@ -1,0 +1,4 @@
+"""XenServer and XCP-ng pools: offline from their database file.
+
+Effects: none
+"""

@@ -1,0 +1,265 @@
+"""Reads a XenServer pool database file (`xe pool-dump-database`, /var/lib/xcp/state.db) without loading it whole.
+
+The file is XML with one element per row and one attribute per field (xapi's db_xml.ml). It may come from anywhere, so
+it is read as hostile: it is streamed through expat, a DOCTYPE (the door of entity bombs) is refused before anything
+expands, one element may not grow without end, and only the columns of `records.py` are kept. A file that ends or
+breaks in the middle still yields the rows before the break, and says what is lost.
+
+Effects: reads a file
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_type_hints
+from xml.parsers import expat
+
+from xenios.drivers.xenserver.marshal import UnreadableValue, bool_of, float_of, int_of, map_of, set_of, text_of
+from xenios.drivers.xenserver.records import CLASSES, Record, Records
+from xenios.errors import TargetUnreadable
+from xenios.model.collection import ReadFailure
+
+CHUNK_BYTES = 256 * 1024
+ELEMENT_BYTES_MAX = 64 * 1024 * 1024
+FAILURES_MAX = 100
+
+_DECODERS: dict[Any, Callable[[str], Any]] = {
+    str: text_of,
+    int: int_of,
+    float: float_of,
+    bool: bool_of,
+    list[str]: set_of,
+    dict[str, str]: map_of,
+}
+_NAMESPACES = ("name", "memory", "VCPUs", "PV", "HVM", "actions", "API_version")
+_NOT_A_DUMP = "give the output of `xe pool-dump-database file-name=FILE`, or a copy of /var/lib/xcp/state.db"
+_OTHER_FORMATS = (
+    (b"\x1f\x8b", "gzip-compressed: unpack it first (gunzip)"),
+    (b"PK\x03\x04", "a zip archive: unpack it first"),
+    (b"\xfd7zXZ", "xz-compressed: unpack it first (unxz)"),
+    (b"BZh", "bzip2-compressed: unpack it first (bunzip2)"),
+    (b"SQLite format 3", "an SQLite database"),
+    (b"QFI\xfb", "a qcow2 disk image"),
+    (b"conectix", "a VHD disk image"),
+)
+
+
+class Database:
+    """What a database file holds, as far as it could be read."""
+
+    def __init__(self) -> None:
+        self.records = Records()
+        self.schema: tuple[int, int] | None = None
+        self.generation: int | None = None
+        self.failures: list[ReadFailure] = []
+        self.modified_at = 0
+        """When the file was last written, in microseconds since 1970 (UTC)."""
+
+
+async def read_database(path: Path) -> Database:
+    """Reads the file, letting other work run in between. Raises TargetUnreadable when it is no such file."""
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise TargetUnreadable(f"{path} is not a regular file", remedy=_NOT_A_DUMP)
+            parser = _Parser(path)
+            parser.database.modified_at = status.st_mtime_ns // 1000
+            while chunk := file.read(CHUNK_BYTES):
+                if not parser.feed(chunk):
+                    break
+                await asyncio.sleep(0)
+            return parser.finish()
+    except OSError as error:
+        raise TargetUnreadable(
+            f"cannot read {path}: {error.strerror or error}", remedy="check the path and that you may read it"
+        ) from error
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a named pipe would wait for a writer for ever
+
+
+class _Refused(Exception):
+    """The file is hostile or no database; the text says why."""
+
+
+class _Parser:
+    """expat's callbacks: which table we are in, and each wanted row decoded as it passes."""
+
+    def __init__(self, path: Path) -> None:
+        self.database = Database()
+        self._path = path
+        self._tables = {name: _TableReader(name, self.database) for name in CLASSES}
+        self._table: _TableReader | None = None
+        self._fed_bytes = 0
+        self._rows = 0
+        self._over = False
+        self._first_element_seen = False
+        self._expat = expat.ParserCreate()
+        self._expat.StartElementHandler = self._start
+        self._expat.StartDoctypeDeclHandler = self._refuse_doctype
+
+    def feed(self, chunk: bytes) -> bool:
+        """Takes the next bytes; False: nothing more can be made of the file."""
+        if self._fed_bytes == 0:
+            self._check_beginning(chunk)
+        self._fed_bytes += len(chunk)
+        self._parse(chunk, final=False)
+        if not self._over and self._fed_bytes - self._expat.CurrentByteIndex > ELEMENT_BYTES_MAX + len(chunk):
+            self._break_off(f"one element is longer than {ELEMENT_BYTES_MAX // 2**20} MiB")
+        return not self._over
+
+    def finish(self) -> Database:
+        """The database after the last byte."""
+        if self._fed_bytes == 0:
+            raise TargetUnreadable(f"{self._path} is empty", remedy=_NOT_A_DUMP)
+        if not self._over:
+            self._parse(b"", final=True)
+        for table in self._tables.values():
+            table.report_missing_references()
+        return self.database
+
+    def _check_beginning(self, chunk: bytes) -> None:
+        for magic, what in _OTHER_FORMATS:
+            if chunk.startswith(magic):
+                raise TargetUnreadable(
+                    f"{self._path} is no XenServer pool database but {what}", remedy=_NOT_A_DUMP
+                )
+
+    def _parse(self, chunk: bytes, *, final: bool) -> None:
+        try:
+            self._expat.Parse(chunk, final)
+        except _Refused as error:
+            if self._rows == 0:
+                raise TargetUnreadable(
+                    f"{self._path} is no XenServer pool database: {error}", remedy=_NOT_A_DUMP
+                ) from error
+            self._break_off(str(error))
+        except expat.ExpatError as error:
+            place = f"line {error.lineno}, column {error.offset}"
+            if self._rows == 0:
+                raise TargetUnreadable(
+                    f"{self._path} is no XenServer pool database, or holds nothing of it: "
+                    f"{expat.ErrorString(error.code)} at {place}",
+                    remedy=_NOT_A_DUMP,
+                ) from error
+            self._break_off(f"{expat.ErrorString(error.code)} at {place}; the file may be cut off")
+
+    def _break_off(self, because: str) -> None:
+        self._over = True
+        self.database.failures.append(
+            ReadFailure(
+                what=f"the rest of {self._path} after {self._rows} rows",
+                because=because,
+                remedy="dump the database again and compare the sizes of the files; what is shown is what came before",
+            )
+        )
+
+    def _refuse_doctype(self, *_: object) -> None:
+        raise _Refused("it has a DOCTYPE, which no XenServer writes and which may hide an entity bomb")
+
+    def _start(self, name: str, attributes: dict[str, str]) -> None:
+        if name == "row":
+            self._rows += 1
+            if self._table is not None:
+                self._table.add(attributes)
+        elif name == "table":
+            self._table = self._tables.get(attributes.get("name", ""))
+            if self._table is None:
+                # Rows of tables that nobody reads are passed over without building their attributes.
+                self._expat.StartElementHandler = None
+                self._expat.EndElementHandler = self._end_of_unread
+        elif name == "pair":
+            self._manifest(attributes)
+        elif not self._first_element_seen and name != "database":
+            raise _Refused(f"it begins with <{name[:40]}> instead of <database>")
+        self._first_element_seen = True
+
+    def _end_of_unread(self, name: str) -> None:
+        if name == "row":
+            self._rows += 1
+        elif name == "table":
+            self._expat.StartElementHandler = self._start
+            self._expat.EndElementHandler = None
+
+    def _manifest(self, attributes: dict[str, str]) -> None:
+        value = attributes.get("value", "")
+        number = int(value) if re.fullmatch(r"[0-9]{1,18}", value) else None
+        major, minor = self.database.schema or (0, 0)
+        match attributes.get("key"), number:
+            case "schema_major_vsn", int(number):
+                self.database.schema = (number, minor)
+            case "schema_minor_vsn", int(number):
+                self.database.schema = (major, number)
+            case "generation_count", int(number):
+                self.database.generation = number
+
+
+class _TableReader:
+    """Decodes the rows of one class into its records."""
+
+    def __init__(self, name: str, database: Database) -> None:
+        self._name = name
+        self._database = database
+        self._class = CLASSES[name]
+        self._rows: dict[str, Record] = getattr(database.records, name)
+        self._fields = [
+            (field, column, _DECODERS[hint])
+            for field, hint in get_type_hints(self._class).items()
+            for column in _columns_of(field)
+        ]
+        self._without_reference = 0
+
+    def add(self, attributes: dict[str, str]) -> None:
+        """One row. A value that cannot be decoded keeps its default and is reported; the row stays."""
+        reference = attributes.get("_ref") or attributes.get("ref")
+        if not reference:
+            self._without_reference += 1
+            return
+        values = {}
+        for field, column, decode in self._fields:
+            if (value := attributes.get(column)) is not None:
+                try:
+                    values[field] = decode(value)
+                except UnreadableValue as error:
+                    self._report(f"{field} of {self._name} {attributes.get('uuid', reference)}", str(error), attributes)
+        if reference in self._rows:
+            self._report(f"second row of {self._name} {reference}", "the reference is there twice", attributes)
+            return
+        self._rows[reference] = self._class(**values)
+
+    def report_missing_references(self) -> None:
+        """Rows that nothing can refer to are counted, not kept."""
+        if self._without_reference:
+            self._report(f"{self._without_reference} rows of {self._name}", "they have no reference", {})
+
+    def _report(self, what: str, because: str, attributes: dict[str, str]) -> None:
+        failures = self._database.failures
+        if len(failures) < FAILURES_MAX:
+            failures.append(
+                ReadFailure(
+                    what=what,
+                    because=because,
+                    remedy="the database is damaged here; compare with `xe` on the pool",
+                    subject_uuid=attributes.get("uuid"),
+                )
+            )
+        elif len(failures) == FAILURES_MAX:
+            failures.append(ReadFailure(what="more of the same", because="there are too many to list", remedy="see above"))
+
+
+def _columns_of(field: str) -> tuple[str, ...]:
+    """A field's possible columns: XAPI joins namespace and name by one underscore in the API and by two here.
+
+    Not every field that looks so is in a namespace (pool.name_label, PV_drivers_version), hence both.
+    """
+    for namespace in _NAMESPACES:
+        if field.startswith(f"{namespace}_"):
+            return (f"{namespace}__{field[len(namespace) + 1 :]}", field)
+    return (field,)

@@ -1,0 +1,150 @@
+"""Decodes one value of a XenServer database file: XAPI's own text formats inside XML attributes.
+
+Spaces are protected (`%.` space, `%t` tab, `%n` line feed, `%r` carriage return, `%%` percent; older files also write
+`%_` for two spaces). Sets are `('a' 'b')` and maps `(('k' 'v') ('k2' 'v2'))`: s-expressions whose atoms are quoted with
+' since schema 5.57 and with " before, backslash-escaped. Sources: xapi's xml_spaces.ml and string_marshall_helper.ml.
+
+Effects: none
+"""
+
+import re
+
+_PROTECTED = re.compile(r"%(.)", re.DOTALL)
+_MEANT = {".": " ", "t": "\t", "n": "\n", "r": "\r", "%": "%", "_": "  "}
+_TOKEN = re.compile(r"""\s*(?:([()])|'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""", re.DOTALL)
+_ESCAPED = re.compile(r"\\([0-9]{3}|.)", re.DOTALL)
+_OLD_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b"}
+
+
+class UnreadableValue(ValueError):
+    """A value is not in XAPI's format."""
+
+
+def text_of(value: str) -> str:
+    """A string as it was stored."""
+    if "%" not in value:
+        return value
+    if value.count("%") == value.count("%."):
+        return value.replace("%.", " ")
+    return _PROTECTED.sub(_unprotected, value)
+
+
+def set_of(value: str) -> list[str]:
+    """The members of a set. Raises UnreadableValue."""
+    if value in ("()", ""):
+        return []
+    text = text_of(value)
+    if _is_plain(text, "('", "')"):
+        atoms = text[2:-2].split("' '")
+        if text.count("'") == 2 * len(atoms):
+            return atoms
+    members = _expression(text)
+    if not all(isinstance(member, str) for member in members):
+        raise UnreadableValue("a set holds something that is no text")
+    return [str(member) for member in members]
+
+
+def map_of(value: str) -> dict[str, str]:
+    """The pairs of a map; of a key that is there twice the last wins. Raises UnreadableValue."""
+    if value in ("()", ""):
+        return {}
+    text = text_of(value)
+    if _is_plain(text, "(('", "'))"):
+        split = [pair.split("' '") for pair in text[3:-3].split("') ('")]
+        if text.count("'") == 4 * len(split) and all(len(pair) == 2 for pair in split):
+            return dict(split)  # type: ignore[arg-type]
+    pairs: dict[str, str] = {}
+    for pair in _expression(text):
+        match pair:
+            case [str(key), str(content)]:
+                pairs[key] = content
+            case _:
+                raise UnreadableValue("a map holds something that is no pair of texts")
+    return pairs
+
+
+def bool_of(value: str) -> bool:
+    """A truth value. Raises UnreadableValue."""
+    if value in ("true", "false"):
+        return value == "true"
+    raise UnreadableValue(f"{value[:40]!r} is neither true nor false")
+
+
+def int_of(value: str) -> int:
+    """A whole number. Raises UnreadableValue."""
+    try:
+        return int(value)
+    except ValueError as error:
+        raise UnreadableValue(f"{value[:40]!r} is no whole number") from error
+
+
+def float_of(value: str) -> float:
+    """A number. Raises UnreadableValue."""
+    try:
+        return float(value)
+    except ValueError as error:
+        raise UnreadableValue(f"{value[:40]!r} is no number") from error
+
+
+def _is_plain(text: str, beginning: str, end: str) -> bool:
+    """Whether it is written as today's releases write it and nothing in it is escaped: then splitting is enough.
+
+    A quote inside an atom is always escaped, so in such a text every quote is a border. Most values are like this, and
+    splitting is several times faster than reading token by token.
+    """
+    return "\\" not in text and text.startswith(beginning) and text.endswith(end)
+
+
+def _unprotected(match: re.Match[str]) -> str:
+    return _MEANT.get(match.group(1), match.group(0))
+
+
+def _expression(text: str) -> list[str | list[str]]:
+    """The items of the outermost list; no deeper than lists of atoms, which is all that XAPI stores."""
+    items: list[str | list[str]] = []
+    inner: list[str] | None = None
+    depth, position = 0, 0
+    while position < len(text):
+        token = _TOKEN.match(text, position)
+        if token is None:
+            if text[position:].strip():
+                raise UnreadableValue(f"an s-expression has an unexpected {text[position : position + 20]!r}")
+            break
+        position = token.end()
+        bracket, single, double = token.groups()
+        if bracket == "(":
+            depth += 1
+            if depth > 2:
+                raise UnreadableValue("an s-expression is nested deeper than a map")
+            inner = [] if depth == 2 else None
+        elif bracket == ")":
+            depth -= 1
+            if depth < 0:
+                raise UnreadableValue("an s-expression has a closing bracket too many")
+            if inner is not None:
+                items.append(inner)
+                inner = None
+        else:
+            if depth == 0:
+                raise UnreadableValue("a set or map does not begin with a bracket")
+            atom = _atom(single, new=True) if single is not None else _atom(double, new=False)
+            (items if inner is None else inner).append(atom)  # type: ignore[arg-type]
+    if depth != 0:
+        raise UnreadableValue("an s-expression ends before its closing bracket")
+    return items
+
+
+def _atom(quoted: str, *, new: bool) -> str:
+    if "\\" not in quoted:
+        return quoted
+    if new:
+        return _ESCAPED.sub(lambda match: match.group(1), quoted)
+    return _ESCAPED.sub(_old_escape, quoted)
+
+
+def _old_escape(match: re.Match[str]) -> str:
+    """Releases that quoted with " escaped as OCaml does: names for some control characters, decimals for others."""
+    escaped = match.group(1)
+    if len(escaped) == 3:
+        return chr(int(escaped)) if int(escaped) < 256 else match.group(0)
+    return _OLD_ESCAPES.get(escaped, escaped)

@@ -1,0 +1,77 @@
+"""Sees a XenServer pool through a copy of its database: an observer of what was true when the file was written.
+
+Effects: reads a file
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from xenios.drivers.base import Depth, Progress, no_progress
+from xenios.drivers.xenserver.database import Database, read_database
+from xenios.drivers.xenserver.translate import collection_from
+from xenios.errors import TargetSilent
+from xenios.model.collection import Collection
+from xenios.model.inventory import Answer, Capability, CapabilityAnswer
+
+_OFFLINE = "a database file tells what was, not what is"
+
+
+class DatabaseObserver:
+    """Reads one pool's database file; see drivers/base.py for the contract."""
+
+    def __init__(self, path: Path, timeout_seconds: float) -> None:
+        self._path = path
+        self._timeout_seconds = timeout_seconds
+        self._answers: tuple[CapabilityAnswer, ...] = ()
+
+    @property
+    def target(self) -> str:
+        """The file's path."""
+        return str(self._path)
+
+    @property
+    def capabilities(self) -> tuple[CapabilityAnswer, ...]:
+        """What this file tells; see drivers/base.py."""
+        return self._answers
+
+    async def close(self) -> None:
+        """Nothing stays open."""
+
+    async def observe(self, depth: Depth, progress: Progress = no_progress) -> Collection:
+        """The pool as the file has it; both depths read the same. Raises TargetUnreadable."""
+        progress("database file")
+        try:
+            async with asyncio.timeout(self._timeout_seconds):
+                database = await read_database(self._path)
+        except TimeoutError as error:
+            raise TargetSilent(
+                f"reading {self._path} took longer than {self._timeout_seconds:g} s",
+                remedy="give it longer with --timeout, or copy the file to a faster disk",
+            ) from error
+        self._answers = tuple(_answers(database))
+        schema = "{}.{}".format(*database.schema) if database.schema else "unknown"
+        return collection_from(
+            database.records,
+            seen_at=database.modified_at,
+            source=f"database file, schema {schema}, as of its last change",
+            native_version=f"database schema {schema}",
+            failures=database.failures,
+        )
+
+
+def _answers(database: Database) -> list[CapabilityAnswer]:
+    told = [
+        (Capability.STORAGE, Answer.YES if database.records.SR else Answer.NO, "rows of SR"),
+        (Capability.NETWORKS, Answer.YES if database.records.network else Answer.NO, "rows of network"),
+        (
+            Capability.GUEST_ADDRESSES,
+            Answer.YES if database.records.VM_guest_metrics else Answer.NO,
+            "rows of VM_guest_metrics",
+        ),
+        (Capability.GUEST_UPTIME, Answer.YES if database.records.VM_metrics else Answer.NO, "rows of VM_metrics"),
+        (Capability.FREE_MEMORY, Answer.NO, "computed from the recorded values; " + _OFFLINE),
+        (Capability.EVENTS, Answer.NO, _OFFLINE),
+    ]
+    return [CapabilityAnswer(capability=capability, answer=answer, how=how) for capability, answer, how in told]

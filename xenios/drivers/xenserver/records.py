@@ -1,0 +1,239 @@
+"""The XAPI classes and fields that Xenios reads, under XAPI's own names and types.
+
+Just the fields that are used: a pool's records are mostly fields that nobody here asks about. Every field has XAPI's
+default, so that records of old releases, where a field did not exist yet, read the same. References are strings
+("OpaqueRef:…"); the null reference and a dangling one are both simply not found in the other table.
+
+Source: the XenServer API's data model (schema 5.909) and XenServer 5.5's database.
+
+Effects: none
+"""
+
+import msgspec
+
+Ref = str
+NULL_REF = "OpaqueRef:NULL"
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One object of a XAPI database."""
+
+    uuid: str = ""
+
+
+class PoolRecord(Record):
+    """Class `pool`; there is exactly one."""
+
+    name_label: str = ""
+    master: Ref = NULL_REF
+    ha_enabled: bool = False
+    ha_host_failures_to_tolerate: int = 0
+    other_config: dict[str, str] = {}
+
+
+class HostRecord(Record):
+    """Class `host`."""
+
+    name_label: str = ""
+    hostname: str = ""
+    address: str = ""
+    enabled: bool = False
+    memory_overhead: int = 0
+    metrics: Ref = NULL_REF
+    software_version: dict[str, str] = {}
+    cpu_info: dict[str, str] = {}
+    capabilities: list[str] = []
+    API_version_major: int = 0
+    API_version_minor: int = 0
+    license_params: dict[str, str] = {}
+
+
+class HostCpuRecord(Record):
+    """Class `host_cpu`: one per processor; XenServer before 6.0 has no `host.cpu_info`."""
+
+    host: Ref = NULL_REF
+    vendor: str = ""
+    modelname: str = ""
+    speed: int = 0
+
+
+class HostMetricsRecord(Record):
+    """Class `host_metrics`."""
+
+    memory_total: int = 0
+    memory_free: int = 0
+    live: bool = False
+
+
+class VmRecord(Record):
+    """Class `VM`: machines, templates, snapshots and control domains."""
+
+    name_label: str = ""
+    power_state: str = ""
+    is_a_template: bool = False
+    is_a_snapshot: bool = False
+    is_control_domain: bool = False
+    snapshot_of: Ref = NULL_REF
+    snapshot_time: str = ""
+    resident_on: Ref = NULL_REF
+    affinity: Ref = NULL_REF
+    suspend_VDI: Ref = NULL_REF
+    memory_static_max: int = 0
+    memory_dynamic_max: int = 0
+    memory_dynamic_min: int = 0
+    memory_static_min: int = 0
+    memory_overhead: int = 0
+    VCPUs_max: int = 0
+    VCPUs_at_startup: int = 0
+    VBDs: list[Ref] = []
+    VIFs: list[Ref] = []
+    VGPUs: list[Ref] = []
+    VUSBs: list[Ref] = []
+    attached_PCIs: list[Ref] = []
+    PCI_bus: str = ""
+    HVM_boot_policy: str = ""
+    HVM_shadow_multiplier: float = 1.0
+    domain_type: str = ""
+    other_config: dict[str, str] = {}
+    tags: list[str] = []
+    blocked_operations: dict[str, str] = {}
+    current_operations: dict[str, str] = {}
+    metrics: Ref = NULL_REF
+    guest_metrics: Ref = NULL_REF
+    ha_restart_priority: str = ""
+    ha_always_run: bool = False
+
+
+class VmMetricsRecord(Record):
+    """Class `VM_metrics`."""
+
+    memory_actual: int = 0
+    VCPUs_number: int = 0
+    start_time: str = ""
+    hvm: bool = False
+
+
+class VmGuestMetricsRecord(Record):
+    """Class `VM_guest_metrics`: what the guest agent reports."""
+
+    os_version: dict[str, str] = {}
+    PV_drivers_version: dict[str, str] = {}
+    PV_drivers_detected: bool = False
+    networks: dict[str, str] = {}
+    live: bool = False
+
+
+class VbdRecord(Record):
+    """Class `VBD`: a VM's block device."""
+
+    VM: Ref = NULL_REF
+    VDI: Ref = NULL_REF
+    userdevice: str = ""
+    device: str = ""
+    mode: str = "RW"
+    type: str = "Disk"
+    empty: bool = False
+    currently_attached: bool = False
+
+
+class VdiRecord(Record):
+    """Class `VDI`: a disk image."""
+
+    name_label: str = ""
+    SR: Ref = NULL_REF
+    virtual_size: int = 0
+    physical_utilisation: int = 0
+    sharable: bool = False
+    read_only: bool = False
+    missing: bool = False
+    location: str = ""
+    sm_config: dict[str, str] = {}
+    parent: Ref = NULL_REF
+
+
+class SrRecord(Record):
+    """Class `SR`: a storage repository."""
+
+    name_label: str = ""
+    type: str = ""
+    content_type: str = ""
+    shared: bool = False
+    physical_size: int = 0
+    physical_utilisation: int = 0
+    virtual_allocation: int = 0
+
+
+class PbdRecord(Record):
+    """Class `PBD`: a host's connection to an SR."""
+
+    host: Ref = NULL_REF
+    SR: Ref = NULL_REF
+    currently_attached: bool = False
+    device_config: dict[str, str] = {}
+
+
+class VifRecord(Record):
+    """Class `VIF`: a VM's network card."""
+
+    VM: Ref = NULL_REF
+    device: str = ""
+    MAC: str = ""
+    network: Ref = NULL_REF
+    currently_attached: bool = False
+
+
+class NetworkRecord(Record):
+    """Class `network`."""
+
+    name_label: str = ""
+    bridge: str = ""
+    MTU: int = 0
+
+
+class PifRecord(Record):
+    """Class `PIF`: a host's physical, bond, VLAN or tunnel interface."""
+
+    network: Ref = NULL_REF
+    host: Ref = NULL_REF
+    device: str = ""
+    VLAN: int = -1
+    bond_master_of: list[Ref] = []
+    currently_attached: bool = False
+
+
+class Records(msgspec.Struct, kw_only=True):
+    """A whole pool's records by class and reference."""
+
+    pool: dict[Ref, PoolRecord] = {}
+    host: dict[Ref, HostRecord] = {}
+    host_cpu: dict[Ref, HostCpuRecord] = {}
+    host_metrics: dict[Ref, HostMetricsRecord] = {}
+    VM: dict[Ref, VmRecord] = {}
+    VM_metrics: dict[Ref, VmMetricsRecord] = {}
+    VM_guest_metrics: dict[Ref, VmGuestMetricsRecord] = {}
+    VBD: dict[Ref, VbdRecord] = {}
+    VDI: dict[Ref, VdiRecord] = {}
+    SR: dict[Ref, SrRecord] = {}
+    PBD: dict[Ref, PbdRecord] = {}
+    VIF: dict[Ref, VifRecord] = {}
+    network: dict[Ref, NetworkRecord] = {}
+    PIF: dict[Ref, PifRecord] = {}
+
+
+CLASSES: dict[str, type[Record]] = {
+    "pool": PoolRecord,
+    "host": HostRecord,
+    "host_cpu": HostCpuRecord,
+    "host_metrics": HostMetricsRecord,
+    "VM": VmRecord,
+    "VM_metrics": VmMetricsRecord,
+    "VM_guest_metrics": VmGuestMetricsRecord,
+    "VBD": VbdRecord,
+    "VDI": VdiRecord,
+    "SR": SrRecord,
+    "PBD": PbdRecord,
+    "VIF": VifRecord,
+    "network": NetworkRecord,
+    "PIF": PifRecord,
+}
+"""XAPI's class names, as they are spelled on the wire and in the database."""

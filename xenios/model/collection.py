@@ -1,0 +1,55 @@
+"""A Collection: everything that one view of a pool saw, together with what it could not see.
+
+A view that failed in part is still a view; it says so, and whoever decides on it knows less and therefore does less.
+
+Effects: none
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from xenios.model.inventory import Host, Network, Pool, Storage, Vm
+
+
+class Quality(StrEnum):
+    """How far a collection may be trusted."""
+
+    COMPLETE = "complete"
+    PARTIAL = "partial"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadFailure:
+    """Something a view tried to read and could not."""
+
+    what: str
+    """The thing, in words: "definition of VM web-1", "storage pools"."""
+    because: str
+    """What the hypervisor or the system said, with its native code where there is one."""
+    remedy: str
+    """What the reader of the report can do about it."""
+    subject_uuid: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Collection:
+    """One view of one pool.
+
+    `vms` holds machines, templates, snapshots and control domains alike; see `Vm.kind`.
+    """
+
+    seen_at: int
+    """When the view began, in microseconds since 1970 (UTC); for an offline database, when it was written if known."""
+    source: str
+    """What was read, in words for a person: "libvirt 9.0.0 (read-only)", "database file, schema 5.909"."""
+    pool: Pool
+    hosts: tuple[Host, ...]
+    storages: tuple[Storage, ...]
+    networks: tuple[Network, ...]
+    vms: tuple[Vm, ...]
+    failures: tuple[ReadFailure, ...] = ()
+
+    @property
+    def quality(self) -> Quality:
+        """Partial as soon as anything at all could not be read."""
+        return Quality.PARTIAL if self.failures else Quality.COMPLETE

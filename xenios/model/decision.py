@@ -1,0 +1,74 @@
+"""Verdicts, refusals and findings: what is said about a VM, always with the rule that says it and what to do next.
+
+Effects: none
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Verdict(StrEnum):
+    """What a rule decides. Every verdict but ACT is a reason to keep our hands off."""
+
+    LEAVE_ALONE = "leave alone"
+    WAIT = "wait"
+    ASK_OPERATOR = "ask the operator"
+    ACT = "act"
+
+
+class Severity(StrEnum):
+    """How much a finding matters to whoever takes over the pool."""
+
+    CRITICAL = "critical"
+    WARNING = "warning"
+    INFO = "info"
+
+
+class Manager(StrEnum):
+    """Another control plane or tool that has left its traces on a VM."""
+
+    CLOUDSTACK = "CloudStack"
+    OPENSTACK_NOVA = "OpenStack Nova"
+    OVIRT = "oVirt"
+    OPENNEBULA = "OpenNebula"
+    KUBEVIRT = "KubeVirt"
+    XENIOS = "Xenios"
+    CITRIX = "Citrix"
+    XEN_ORCHESTRA = "Xen Orchestra"
+    XENCENTER = "XenCenter"
+    VIRT_MANAGER = "virt-manager"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerSeen:
+    """A manager and the trace that gave it away."""
+
+    manager: Manager
+    evidence: str
+    owns: bool
+    """True: a control plane that thinks the VM is its own; False: a tool that people worked on it with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """One reason why something may not be done."""
+
+    rule: str
+    """The rule's id; ids are for ever."""
+    verdict: Verdict
+    because: str
+    remedy: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """Something about a pool, host, storage or VM that a careful operator would want to know before a takeover."""
+
+    code: str
+    """Stable; documented in docs/findings.md."""
+    severity: Severity
+    subject: str
+    """What it is about, in words; "VM web-1"."""
+    subject_uuid: str
+    detail: str
+    remedy: str

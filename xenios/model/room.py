@@ -1,0 +1,47 @@
+"""Room: how much of a host is taken, in three truths, and what a sum over a database would have claimed.
+
+Effects: none
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostRoom:
+    """Memory of one host, in bytes. None where a term is not known; a sum with an unknown term is unknown too."""
+
+    host_uuid: str
+    bytes_total: int | None
+    bytes_overhead: int | None
+    """What the hypervisor keeps for itself, control domains included."""
+    bytes_declared: int
+    """What the VMs that occupy memory here may grow to, each with its overhead."""
+    vms_declared: int
+    vms_not_told: int
+    """VMs here whose memory or power state is not known; they make the declared sum a lower bound."""
+    bytes_may_start: int
+    """What the VMs that are off here but may start by themselves (autostart, HA, suspended) would take."""
+    vms_may_start: int
+    bytes_free_declared: int | None
+    """total − overhead − declared; negative when the host is over-promised."""
+    bytes_free_measured: int | None
+    measured_source: str
+    bytes_promised: int
+    """Reserved by our own ledger; nothing is ours before the takeover."""
+    bytes_free: int | None
+    """The worst of the truths that are known."""
+    bytes_free_database_only: int | None
+    """What a manager would claim that sums only the VMs in its own database, which on the day of takeover is empty."""
+    bytes_drift: int | None
+    """How much that claim exceeds the truth."""
+    vcpus_declared: int
+    cpus: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolRoom:
+    """Memory of a pool: its hosts, and the VMs that may start on any of them."""
+
+    hosts: tuple[HostRoom, ...]
+    bytes_may_start_anywhere: int
+    vms_may_start_anywhere: int
