@@ -65,7 +65,7 @@ KINDS: tuple[FindingKind, ...] = (
         code="backing-image-missing",
         severity=Severity.CRITICAL,
         meaning="The image that a disk's image builds on is not there.",
-        remedy="restore the image below; what the VM's own layer holds is useless without it",
+        remedy="restore the image below (on libvirt, virsh pool-refresh if it is there): the VM's own layer needs it",
     ),
     FindingKind(
         code="disk-shared-by-two",
@@ -219,7 +219,7 @@ def _finding(code: str, subject: str, subject_uuid: str, detail: str) -> Finding
 
 
 def _of_vm(code: str, vm: Vm, detail: str) -> Finding:
-    return _finding(code, f"VM {vm.name}", vm.uuid, detail)
+    return _finding(code, f"VM {vm.name if vm.name.strip() else vm.uuid}", vm.uuid, detail)
 
 
 def _machines(collection: Collection) -> list[Vm]:

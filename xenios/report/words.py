@@ -61,3 +61,8 @@ def duration_text(seconds: int | None) -> str:
 def number_text(value: int | None) -> str:
     """A number, or that it was not told."""
     return NOT_TOLD if value is None else str(value)
+
+
+def plural(count: int, thing: str) -> str:
+    """A count with its noun: 1 VM, 2 VMs."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"

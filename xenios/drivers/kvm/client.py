@@ -47,37 +47,39 @@ class ConnectionLost(Exception):
 class LibvirtClient:
     """One read-only connection. Questions are functions of `libvirt.virConnect`; answers are what they return."""
 
-    def __init__(self, uri: str, timeout_seconds: float) -> None:
+    def __init__(self, uri: str, timeout_seconds: float, name: str) -> None:
         self.uri = uri
+        self.name = name
         self.timeout_seconds = timeout_seconds
         self.libvirt = load_libvirt()
         self.keepalive = False
         self._deadline = asyncio.get_running_loop().time() + timeout_seconds
-        self._threads = _DaemonThreads(THREADS, f"libvirt {uri}")
+        self._threads = _DaemonThreads(THREADS, f"libvirt {name}")
         self._connection: Any = None
         self._lost: str | None = None
 
     @classmethod
-    async def open(cls, uri: str, timeout_seconds: float) -> LibvirtClient:
+    async def open(cls, uri: str, timeout_seconds: float, name: str) -> LibvirtClient:
         """Connects read-only within `timeout_seconds`, which also bounds all that is asked afterwards.
 
+        `name` is the URI as it may be shown, without secrets.
         Raises TargetUnreadable when there is no such host, daemon or driver, TargetSilent when it does not answer.
         """
-        client = cls(uri, timeout_seconds)
+        client = cls(uri, timeout_seconds, name)
         _start_event_loop(client.libvirt)
         try:
             client._connection = await client._wait(client._threads.run(client._open_read_only))
         except ConnectionLost as error:
             client._threads.stop()
             raise TargetSilent(
-                f"libvirt at {uri} accepted the connection but did not answer within {timeout_seconds:g} s",
+                f"libvirt at {name} accepted the connection but did not answer within {timeout_seconds:g} s",
                 remedy="look whether libvirtd hangs (virsh -c URI version), then restart libvirtd: "
                 "guests keep running; or give it longer with --timeout",
             ) from error
         except client.libvirt.libvirtError as error:
             client._threads.stop()
             raise TargetUnreadable(
-                f"cannot connect to {uri}: {_text(error)}", remedy=_remedy(error)
+                f"cannot connect to {name}: {_text(error)}", remedy=_remedy(error)
             ) from error
         return client
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from xenios.drivers.kvm.domain import KIB, MIB, parse, vlan_of
+from xenios.drivers.kvm.domain import KIB, MIB, ImageFigures, parse, vlan_of
 from xenios.model.inventory import (
     Answer,
     Capability,
@@ -19,6 +19,7 @@ from xenios.model.inventory import (
     Host,
     HypervisorKind,
     Network,
+    Presence,
     Sharing,
     Storage,
     Vm,
@@ -132,15 +133,25 @@ def bridges_in_use(vms: Iterable[Vm]) -> list[Network]:
     ]
 
 
-def volume_figures(xml: str) -> tuple[int | None, int | None, str, str]:
-    """(capacity, allocation, format, path of the backing image) of a storage volume, in bytes."""
+def image_from_volume(xml: str) -> ImageFigures:
+    """What a storage volume's XML tells of an image. Raises UnreadableDefinition.
+
+    libvirt looks at the image below an overlay when it refreshes a pool, and gives that image's times only when it was
+    there: a base on a local path without them is missing (seen with libvirt 9.0; the format's page does not say so).
+    """
     root = parse(xml)
-    form = root.find("target/format")
-    return (
-        _number(root.findtext("capacity")),
-        _number(root.findtext("allocation")),
-        form.get("type", "") if form is not None else "",
-        root.findtext("backingStore/path", ""),
+    form, backing = root.find("target/format"), root.find("backingStore")
+    base = backing.findtext("path", "") if backing is not None else ""
+    base_presence = Presence.UNKNOWN
+    if backing is not None and base.startswith("/"):
+        base_presence = Presence.MISSING if backing.find("timestamps") is None else Presence.THERE
+    return ImageFigures(
+        size_bytes=_number(root.findtext("capacity")),
+        used_bytes=_number(root.findtext("allocation")),
+        format=form.get("type", "") if form is not None else "",
+        presence=Presence.THERE,
+        backing=(base,) if base else (),
+        backing_presence=base_presence,
     )
 
 

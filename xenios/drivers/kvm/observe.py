@@ -10,8 +10,9 @@ Effects: reads hypervisors
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from errno import ENOENT
 from typing import Any, TypeVar
 
@@ -33,11 +34,11 @@ from xenios.drivers.kvm.host import (
     bridges_in_use,
     host_from,
     host_uuid_of,
+    image_from_volume,
     kind_of,
     network_from,
     storage_from,
     version_text,
-    volume_figures,
 )
 from xenios.errors import TargetUnreadable
 from xenios.model.collection import Collection, ReadFailure
@@ -103,9 +104,10 @@ class KvmObserver:
         self._answers: dict[Capability, CapabilityAnswer] = {}
 
     @classmethod
-    async def open(cls, target: str, timeout_seconds: float) -> KvmObserver:
-        """Connects to a libvirt URI. Raises TargetUnreadable or TargetSilent."""
-        return cls(await LibvirtClient.open(target, timeout_seconds), target)
+    async def open(cls, target: str, timeout_seconds: float, *, name: str | None = None) -> KvmObserver:
+        """Connects to a libvirt URI, shown as `name`. Raises TargetUnreadable or TargetSilent."""
+        name = name or target
+        return cls(await LibvirtClient.open(target, timeout_seconds, name), name)
 
     @property
     def target(self) -> str:
@@ -429,49 +431,41 @@ class KvmObserver:
 
     async def _read_volumes(self, view: _View, identities: Sequence[str]) -> None:
         """Fills in the images that are volumes of a storage pool."""
-        answers = await self._volumes([identity.removeprefix("path:") for identity in identities])
-        for identity, answer in zip(identities, answers, strict=True):
-            match answer:
-                case ConnectionLost():
-                    self._lose(view, f"volume {identity.removeprefix('path:')}", answer)
-                case NativeError():
-                    if answer.system_errno == ENOENT:
-                        view.images[identity] = ImageFigures(presence=Presence.MISSING)
-                case _:
-                    size, used, form, backing = volume_figures(answer)
-                    view.images[identity] = ImageFigures(
-                        size_bytes=size,
-                        used_bytes=used,
-                        format=form,
-                        presence=Presence.THERE,
-                        backing=(backing,) if backing else (),
-                    )
-
-    async def _volumes(self, paths: Sequence[str]) -> list[str | NativeError | ConnectionLost]:
         connection = self._client.connection
-        return await self._client.ask_each(
-            paths, lambda path: str(connection.storageVolLookupByPath(path).XMLDesc(0))
+        answers = await self._client.ask_each(
+            identities,
+            lambda identity: str(connection.storageVolLookupByPath(identity.removeprefix("path:")).XMLDesc(0)),
         )
+        for identity, answer in zip(identities, answers, strict=True):
+            if isinstance(answer, ConnectionLost):
+                self._lose(view, f"volume {identity.removeprefix('path:')}", answer)
+            elif isinstance(answer, NativeError):
+                if answer.system_errno == ENOENT:
+                    view.images[identity] = ImageFigures(presence=Presence.MISSING)
+            else:
+                view.images[identity] = image_from_volume(answer)
 
     async def _read_backing(self, view: _View) -> None:
-        """Whether the image below each overlay is there, as far as it is a volume that libvirt can look at."""
-        overlays = [identity for identity, image in view.images.items() if image.backing]
-        answers = await self._volumes([view.images[identity].backing[0] for identity in overlays])
-        for identity, answer in zip(overlays, answers, strict=True):
-            image = view.images[identity]
-            presence = Presence.UNKNOWN
-            if isinstance(answer, NativeError) and answer.system_errno == ENOENT:
-                presence = Presence.MISSING
-            elif isinstance(answer, str):
-                presence = Presence.THERE
-            view.images[identity] = ImageFigures(
-                size_bytes=image.size_bytes,
-                used_bytes=image.used_bytes,
-                format=image.format,
-                presence=image.presence,
-                backing=image.backing,
-                backing_presence=presence,
-            )
+        """Looks again at images below overlays that were there at the pool's last refresh and may be gone since."""
+        overlays = [
+            identity for identity, image in view.images.items() if image.backing_presence is Presence.THERE
+        ]
+        connection = self._client.connection
+        pool_at = {storage.where.rstrip("/"): storage.name for storage in view.storages}
+
+        def look(identity: str) -> str:
+            folder, name = posixpath.split(view.images[identity].backing[0])
+            if folder not in pool_at:
+                return ""  # in no pool: its presence at the refresh is all that libvirt tells
+            try:
+                volume = connection.storagePoolLookupByName(pool_at[folder]).storageVolLookupByName(name)
+            except self._client.libvirt.libvirtError:
+                return ""  # likewise
+            return str(volume.XMLDesc(0))  # libvirt looks at the file now; "no such volume" means that it is gone
+
+        for identity, answer in zip(overlays, await self._client.ask_each(overlays, look), strict=True):
+            if isinstance(answer, NativeError) and (answer.system_errno == ENOENT or answer.code == _NO_SUCH_VOLUME):
+                view.images[identity] = replace(view.images[identity], backing_presence=Presence.MISSING)
 
     # --- translating ---------------------------------------------------------------------------------------------
 

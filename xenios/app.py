@@ -1,0 +1,132 @@
+"""The composition root: the only module that names concrete parts, and the one that drivers are registered in.
+
+A target is claimed by the first driver whose pattern fits; targets are read at once and cannot spoil each other.
+
+Effects: reads hypervisors
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import traceback
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from xenios import __version__
+from xenios.clock import now_micros
+from xenios.drivers.base import Depth, Observer
+from xenios.errors import TargetSilent, TargetUnreadable, XeniosError
+from xenios.report.build import report_on, report_on_unreadable
+from xenios.report.schema import Report, TargetReport
+
+TARGETS_AT_ONCE = 16
+_SECRET_IN_URI = re.compile(r"(//[^/@:]*):[^/@]*@")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Driver:
+    """One way to look at a hypervisor: which targets it reads, and how it opens them within so many seconds."""
+
+    name: str
+    target_pattern: re.Pattern[str]
+    open: Callable[[str, float], Awaitable[Observer]]
+
+
+async def _open_libvirt(target: str, timeout_seconds: float) -> Observer:
+    from xenios.drivers.kvm.observe import KvmObserver
+
+    return await KvmObserver.open(target, timeout_seconds, name=without_secrets(target))
+
+
+async def _open_database(target: str, timeout_seconds: float) -> Observer:
+    from xenios.drivers.xenserver.observe import DatabaseObserver
+
+    return DatabaseObserver(Path(target), timeout_seconds)
+
+
+DRIVERS = (
+    Driver(
+        name="libvirt",
+        target_pattern=re.compile(r"(?:qemu|test|xen|lxc|bhyve|ch|vbox|vz)(?:\+[a-z0-9]+)?://.*", re.DOTALL),
+        open=_open_libvirt,
+    ),
+    Driver(name="XenServer database", target_pattern=re.compile(r"(?![a-z0-9+.-]+://).*", re.DOTALL), open=_open_database),
+)
+
+
+def without_secrets(target: str) -> str:
+    """A target as it may be shown: a password inside a URI is left out."""
+    return _SECRET_IN_URI.sub(r"\1@", target)
+
+
+def driver_for(target: str) -> Driver:
+    """The driver that reads a target. Raises TargetUnreadable when none does."""
+    for driver in DRIVERS:
+        if driver.target_pattern.fullmatch(target):
+            return driver
+    raise TargetUnreadable(
+        f"{without_secrets(target)} is no target that Xenios knows",
+        remedy="give a libvirt URI (qemu:///system, qemu+ssh://root@host/system) or a XenServer database file",
+    )
+
+
+async def inspect_targets(
+    targets: Sequence[str],
+    *,
+    compare: str | None,
+    timeout_seconds: float,
+    progress: Callable[[str, str], None] = lambda target, doing: None,
+) -> Report:
+    """Looks at every target once, read-only, and reports in the order given. Never raises for what a target does.
+
+    `progress` is told the target and what is being read of it.
+    """
+    made_at = now_micros()
+    places = asyncio.Semaphore(TARGETS_AT_ONCE)
+
+    async def one(target: str) -> TargetReport:
+        async with places:
+            return await _inspect(target, compare, timeout_seconds, progress)
+
+    reports = await asyncio.gather(*(one(target) for target in targets))
+    return Report(
+        xenios_version=__version__,
+        made_at=made_at,
+        complete=all(report.status == "complete" for report in reports),
+        compare=compare,
+        targets=tuple(reports),
+    )
+
+
+async def _inspect(
+    target: str, compare: str | None, timeout_seconds: float, progress: Callable[[str, str], None]
+) -> TargetReport:
+    name = without_secrets(target)
+    try:
+        progress(name, "connecting")
+        observer = await driver_for(target).open(target, timeout_seconds)
+        try:
+            collection = await observer.observe(Depth.REPORT, lambda doing: progress(name, doing))
+            return report_on(name, collection, observer.capabilities, compare)
+        finally:
+            await observer.close()
+    except XeniosError as error:
+        return report_on_unreadable(name, error)
+    except TimeoutError:
+        return report_on_unreadable(
+            name,
+            TargetSilent(f"no answer within {timeout_seconds:g} s", remedy="give it longer with --timeout"),
+        )
+    except Exception as error:  # noqa: BLE001 - a defect in reading one target must not cost the report on the others
+        if os.environ.get("XENIOS_DEBUG"):
+            traceback.print_exc()
+        return report_on_unreadable(
+            name,
+            TargetUnreadable(
+                f"a defect of Xenios: {type(error).__name__}: {error}",
+                remedy="run it again with XENIOS_DEBUG=1 and report what it prints",
+            ),
+        )

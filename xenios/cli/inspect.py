@@ -1,0 +1,124 @@
+"""`xenios inspect`: look at hypervisors in use, and report.
+
+Effects: reads hypervisors and files; writes the report to standard output or where the user says
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+import click
+
+from xenios.app import inspect_targets
+from xenios.cli.progress import ProgressLine
+from xenios.decide.precedent import POLICIES
+from xenios.errors import XeniosError
+from xenios.report.schema import Report
+
+WIDTH_WITHOUT_TERMINAL = 140
+
+
+@click.command(epilog="Exit status: 0 complete, 1 something could not be read (the report says what), 2 wrong usage.")
+@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (schema: docs/report.schema.json).")
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write the report as one self-contained HTML page.",
+)
+@click.option(
+    "--compare",
+    type=click.Choice(POLICIES),
+    help="Add what that manager's sync would do to each VM if the pool were added to it.",
+)
+@click.option("--details", is_flag=True, help="Print every disk, NIC and reason of every VM, not only the tables.")
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(min=0.1, max=86_400),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Give up on a target that has not answered by then.",
+)
+def inspect(
+    targets: tuple[str, ...],
+    as_json: bool,
+    html_file: Path | None,
+    compare: str | None,
+    details: bool,
+    timeout_seconds: float,
+) -> int:
+    """Report what is on hypervisors in use, without changing anything.
+
+    TARGET is a libvirt URI (qemu:///system, qemu+ssh://root@host/system, test:///default) or a file: a XenServer or
+    XCP-ng pool database (xe pool-dump-database, state.db). Several targets are read at once.
+    """
+    report = look(targets, compare=compare, timeout_seconds=timeout_seconds)
+    if html_file is not None:
+        write_html(report, html_file)
+    print_report(report, as_json=as_json, details=details)
+    return 0 if report.complete else 1
+
+
+def look(targets: tuple[str, ...], *, compare: str | None, timeout_seconds: float) -> Report:
+    """Reads all targets, with a line of progress on a terminal."""
+    with ProgressLine() as line:
+        return asyncio.run(
+            inspect_targets(targets, compare=compare, timeout_seconds=timeout_seconds, progress=line.tell)
+        )
+
+
+def print_report(report: Report, *, as_json: bool = False, details: bool = False) -> None:
+    """Prints the report to standard output; a reader that goes away early (head, less) is no error."""
+    if as_json:
+        from xenios.report.render_json import render_json
+
+        text = render_json(report)
+    else:
+        from xenios.report.render_text import render_text
+
+        terminal = sys.stdout.isatty()
+        width = shutil.get_terminal_size((WIDTH_WITHOUT_TERMINAL, 24)).columns if terminal else _width_from_environment()
+        colour = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        text = render_text(report, width=width, colour=colour, details=details)
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def write_html(report: Report, file: Path) -> None:
+    """Writes the page whole or not at all. Raises XeniosError."""
+    from xenios.report.render_html import render_html
+
+    page = render_html(report).encode("utf-8", "backslashreplace")
+    try:
+        handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(page)
+            umask = os.umask(0)
+            os.umask(umask)
+            os.chmod(name, 0o666 & ~umask)
+            os.replace(name, file)
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise XeniosError(
+            f"cannot write {file}: {error.strerror or error}", remedy="give --html a file that you may write"
+        ) from error
+
+
+def _width_from_environment() -> int:
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and int(columns) > 0 else WIDTH_WITHOUT_TERMINAL

@@ -1,0 +1,70 @@
+"""The `xenios` command: names its commands and imports each only when it runs, for a prompt answer to --help.
+
+Effects: those of the command that is run
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from xenios import __version__
+from xenios.errors import XeniosError
+
+COMMANDS = {
+    "demo": ("xenios.cli.demo", "Show the main job on a shipped example: a XenServer pool in use."),
+    "inspect": ("xenios.cli.inspect", "Report what is on hypervisors in use, without changing anything."),
+}
+"""Name of each command, the module that has it under its own name, and one line of help."""
+
+
+class LateCommands(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """All commands by name."""
+        return sorted(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        command = getattr(importlib.import_module(COMMANDS[cmd_name][0]), cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list for --help, without importing any of them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_line) for name, (_, help_line) in sorted(COMMANDS.items())])
+
+
+@click.group(cls=LateCommands, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", prog_name="xenios")
+def cli() -> None:
+    """A VM control plane that moves into hypervisors already in use and harms none of the VMs it finds there."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits: 0 done, 1 something failed or could not be read, 2 wrong usage."""
+    try:
+        sys.exit(_run(arguments))
+    except XeniosError as error:
+        click.echo(f"Error: {error}\n  {error.remedy}", err=True)
+        sys.exit(1)
+
+
+def _run(arguments: list[str] | None) -> Any:
+    try:
+        return cli.main(args=arguments, prog_name="xenios", standalone_mode=False)
+    except click.UsageError as error:
+        error.show()
+        return 2
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted; nothing was changed.", err=True)
+        return 130

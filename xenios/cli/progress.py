@@ -1,0 +1,61 @@
+"""One line on the terminal that says what is being read, for anything that takes longer than a second.
+
+It goes to standard error, only when that is a terminal, and is gone when the work is done.
+
+Effects: writes to standard error
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from types import TracebackType
+from typing import TextIO
+
+from xenios.report.words import shown
+
+APPEARS_AFTER_SECONDS = 1.0
+_REDRAW_SECONDS = 0.2
+_CLEAR = "\r\x1b[2K"
+
+
+class ProgressLine:
+    """Use as a context manager, and tell it what is being done to which target."""
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream if stream is not None else sys.stderr
+        self._doing: dict[str, str] = {}
+        self._done = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def tell(self, target: str, doing: str) -> None:
+        """Notes what is being done."""
+        self._doing[target] = doing
+
+    def __enter__(self) -> ProgressLine:
+        if self._stream.isatty():
+            # A thread of its own: it must move even while a long translation holds the event loop.
+            self._thread = threading.Thread(target=self._draw, name="progress line", daemon=True)
+            self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._done.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _draw(self) -> None:
+        began = time.monotonic()
+        if self._done.wait(APPEARS_AFTER_SECONDS):
+            return
+        while not self._done.wait(_REDRAW_SECONDS):
+            seconds = time.monotonic() - began
+            doing = "; ".join(f"{shown(target)}: {shown(what)}" for target, what in list(self._doing.items())[:3])
+            more = f"; {len(self._doing) - 3} more" if len(self._doing) > 3 else ""
+            self._stream.write(f"{_CLEAR}reading, {seconds:.0f} s: {doing}{more}"[: _CLEAR.__len__() + 110])
+            self._stream.flush()
+        self._stream.write(_CLEAR)
+        self._stream.flush()
