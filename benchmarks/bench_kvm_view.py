@@ -26,7 +26,8 @@ ROUNDS = 7
 
 _GUEST = """<domain type='test'><name>guest-{n}</name><memory unit='MiB'>512</memory><vcpu>2</vcpu>
 <os><type arch='i686'>hvm</type><boot dev='hd'/></os><devices>
-<disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='/guests/{n}.qcow2'/><target dev='vda'/></disk>
+<disk type='file' device='disk'><driver name='qemu' type='qcow2'/>
+<source file='/guests/{n}.qcow2'/><target dev='vda'/></disk>
 <interface type='network'><mac address='52:54:00:{a:02x}:{b:02x}:01'/><source network='default'/></interface>
 </devices></domain>"""
 
@@ -78,8 +79,9 @@ def _measure(uri: str) -> None:
     print(f"{GUESTS} guests, medians of {ROUNDS} rounds:")
     for name, values in seconds.items():
         print(time_line(name, values))
-    print(ratio_line("full view / bare stats and XML", seconds["full view"], seconds["bare stats and XML"], "at most 3"))
-    print(ratio_line("script's loop / full view", seconds["script's loop"], seconds["full view"], "at least 3"))
+    view = seconds["full view"]
+    print(ratio_line("full view / bare stats and XML", view, seconds["bare stats and XML"], "at most 3"))
+    print(ratio_line("script's loop / full view", seconds["script's loop"], view, "at least 3"))
 
 
 if __name__ == "__main__":

@@ -34,8 +34,8 @@ def rules_page() -> str:
         "# Rules\n\n",
         "Every \"no\" that Xenios says comes from a row of a table. A rule's id is for ever.\n\n",
         "## May a VM be adopted?\n\n",
-        "Every row that matches is a reason, so that all can be put right at once. When no row matches, the VM may be\n",
-        "adopted, and adopting changes nothing but our mark.\n\n",
+        "Every row that matches is a reason, so that all can be put right at once. When no row matches, the VM\n",
+        "may be adopted, and adopting changes nothing but our mark.\n\n",
     ]
     for rule in MAY_WE_ADOPT:
         lines.append(f"### {rule.id}\n\n")

@@ -23,7 +23,7 @@ from xenios.report.build import report_on, report_on_unreadable
 from xenios.report.schema import Report, TargetReport
 
 TARGETS_AT_ONCE = 16
-_SECRET_IN_URI = re.compile(r"(//[^/@:]*):[^/@]*@")
+_SECRET_IN_URI = re.compile(r"(//[^/@:]*):[^/]*@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,11 @@ DRIVERS = (
         target_pattern=re.compile(r"(?:qemu|test|xen|lxc|bhyve|ch|vbox|vz)(?:\+[a-z0-9]+)?://.*", re.DOTALL),
         open=_open_libvirt,
     ),
-    Driver(name="XenServer database", target_pattern=re.compile(r"(?![a-z0-9+.-]+://).*", re.DOTALL), open=_open_database),
+    Driver(
+        name="XenServer database",
+        target_pattern=re.compile(r"(?![a-z0-9+.-]+://).*", re.DOTALL),
+        open=_open_database,
+    ),
 )
 
 
@@ -82,14 +86,17 @@ async def inspect_targets(
 ) -> Report:
     """Looks at every target once, read-only, and reports in the order given. Never raises for what a target does.
 
-    `progress` is told the target and what is being read of it.
+    `progress` is told the target and what is being read of it, and nothing when it is done with.
     """
     made_at = now_micros()
     places = asyncio.Semaphore(TARGETS_AT_ONCE)
 
     async def one(target: str) -> TargetReport:
         async with places:
-            return await _inspect(target, compare, timeout_seconds, progress)
+            try:
+                return await _inspect(target, compare, timeout_seconds, progress)
+            finally:
+                progress(without_secrets(target), "")
 
     reports = await asyncio.gather(*(one(target) for target in targets))
     return Report(

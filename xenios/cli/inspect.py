@@ -6,6 +6,7 @@ Effects: reads hypervisors and files; writes the report to standard output or wh
 from __future__ import annotations
 
 import asyncio
+import io
 import os
 import shutil
 import sys
@@ -23,9 +24,13 @@ from xenios.report.schema import Report
 WIDTH_WITHOUT_TERMINAL = 140
 
 
-@click.command(epilog="Exit status: 0 complete, 1 something could not be read (the report says what), 2 wrong usage.")
+@click.command(
+    epilog="Exit status: 0 complete, 1 something could not be read (the report says what), 2 wrong usage."
+)
 @click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
-@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (schema: docs/report.schema.json).")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the report as JSON (schema: docs/report.schema.json)."
+)
 @click.option(
     "--html",
     "html_file",
@@ -38,7 +43,9 @@ WIDTH_WITHOUT_TERMINAL = 140
     type=click.Choice(POLICIES),
     help="Add what that manager's sync would do to each VM if the pool were added to it.",
 )
-@click.option("--details", is_flag=True, help="Print every disk, NIC and reason of every VM, not only the tables.")
+@click.option(
+    "--details", is_flag=True, help="Print every disk, NIC and reason of every VM, not only the tables."
+)
 @click.option(
     "--timeout",
     "timeout_seconds",
@@ -62,9 +69,9 @@ def inspect(
     XCP-ng pool database (xe pool-dump-database, state.db). Several targets are read at once.
     """
     report = look(targets, compare=compare, timeout_seconds=timeout_seconds)
-    if html_file is not None:
-        write_html(report, html_file)
     print_report(report, as_json=as_json, details=details)
+    if html_file is not None:
+        write_html(report, html_file)  # last: when the page cannot be written, the report is not lost
     return 0 if report.complete else 1
 
 
@@ -86,22 +93,37 @@ def print_report(report: Report, *, as_json: bool = False, details: bool = False
         from xenios.report.render_text import render_text
 
         terminal = sys.stdout.isatty()
-        width = shutil.get_terminal_size((WIDTH_WITHOUT_TERMINAL, 24)).columns if terminal else _width_from_environment()
+        width = (
+            shutil.get_terminal_size((WIDTH_WITHOUT_TERMINAL, 24)).columns
+            if terminal
+            else _width_from_environment()
+        )
         colour = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         text = render_text(report, width=width, colour=colour, details=details)
     try:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode shows escapes instead
+            sys.stdout.reconfigure(errors="backslashreplace")
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
+        # Nobody takes what is still buffered, and the interpreter would try again when it ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            raise XeniosError(
+                f"cannot write the report: {error.strerror or error}",
+                remedy="send it to a place that takes it: xenios inspect … > FILE",
+            ) from error
 
 
 def write_html(report: Report, file: Path) -> None:
-    """Writes the page whole or not at all. Raises XeniosError."""
+    """Writes the page whole or not at all; into a pipe or device (/dev/stdout) as it is. Raises XeniosError."""
     from xenios.report.render_html import render_html
 
     page = render_html(report).encode("utf-8", "backslashreplace")
     try:
+        if file.exists() and not file.is_file():
+            file.write_bytes(page)  # replacing /dev/null by a page would break the machine
+            return
         handle, name = tempfile.mkstemp(dir=file.parent, prefix=f".{file.name}.")
         try:
             with os.fdopen(handle, "wb") as stream:

@@ -52,7 +52,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         sys.exit(_run(arguments))
     except XeniosError as error:
-        click.echo(f"Error: {error}\n  {error.remedy}", err=True)
+        from xenios.report.words import shown
+
+        click.echo(f"Error: {shown(str(error))}\n  {shown(error.remedy)}", err=True)
         sys.exit(1)
 
 

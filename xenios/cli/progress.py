@@ -7,6 +7,7 @@ Effects: writes to standard error
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from xenios.report.words import shown
 
 APPEARS_AFTER_SECONDS = 1.0
 _REDRAW_SECONDS = 0.2
+_COLUMNS_NOT_TOLD = 80
 _CLEAR = "\r\x1b[2K"
 
 
@@ -30,11 +32,14 @@ class ProgressLine:
         self._thread: threading.Thread | None = None
 
     def tell(self, target: str, doing: str) -> None:
-        """Notes what is being done."""
-        self._doing[target] = doing
+        """Notes what is being done; nothing: it is done with."""
+        if doing:
+            self._doing[target] = doing
+        else:
+            self._doing.pop(target, None)
 
     def __enter__(self) -> ProgressLine:
-        if self._stream.isatty():
+        if self._stream.isatty() and os.environ.get("TERM") != "dumb":
             # A thread of its own: it must move even while a long translation holds the event loop.
             self._thread = threading.Thread(target=self._draw, name="progress line", daemon=True)
             self._thread.start()
@@ -47,15 +52,27 @@ class ProgressLine:
         if self._thread is not None:
             self._thread.join()
 
+    def _columns(self) -> int:
+        try:
+            return os.get_terminal_size(self._stream.fileno()).columns or _COLUMNS_NOT_TOLD
+        except OSError:
+            return _COLUMNS_NOT_TOLD
+
     def _draw(self) -> None:
         began = time.monotonic()
         if self._done.wait(APPEARS_AFTER_SECONDS):
             return
+        from rich.cells import cell_len, set_cell_size  # names may be of any alphabet, wide letters too
+
         while not self._done.wait(_REDRAW_SECONDS):
             seconds = time.monotonic() - began
-            doing = "; ".join(f"{shown(target)}: {shown(what)}" for target, what in list(self._doing.items())[:3])
+            doing = "; ".join(
+                f"{shown(target)}: {shown(what)}" for target, what in list(self._doing.items())[:3]
+            )
             more = f"; {len(self._doing) - 3} more" if len(self._doing) > 3 else ""
-            self._stream.write(f"{_CLEAR}reading, {seconds:.0f} s: {doing}{more}"[: _CLEAR.__len__() + 110])
+            line = f"reading, {seconds:.0f} s: {doing}{more}"
+            # One row, or clearing the line would leave the rows above it.
+            self._stream.write(_CLEAR + set_cell_size(line, min(cell_len(line), self._columns() - 1)))
             self._stream.flush()
         self._stream.write(_CLEAR)
         self._stream.flush()

@@ -80,9 +80,19 @@ MAY_WE_ADOPT: tuple[Rule[AdoptionFacts], ...] = (
         id="adopt.host-not-live",
         when=lambda f: f.host is not None and f.host.live is Answer.NO,
         verdict=Verdict.WAIT,
-        because=lambda f: f"its host {f.host.name if f.host else ''} does not answer, so its state is only remembered",
+        because=lambda f: (
+            f"its host {f.host.name if f.host else ''} does not answer, so its state is only remembered"
+        ),
         why="What a dead host's VMs do is not known until the host is back or declared dead.",
         remedy="bring the host back, or let the pool take its VMs over, then inspect again",
+    ),
+    Rule(
+        id="adopt.host-unknown",
+        when=lambda f: _is_somewhere(f.vm) and (f.host is None or f.host.live is Answer.UNKNOWN),
+        verdict=Verdict.WAIT,
+        because="nothing is known of its host, or not whether that answers, so its state may only be remembered",
+        why="To know less than that a host is dead is no reason to do more.",
+        remedy="put right what kept the host from being seen (see the failures), then inspect again",
     ),
     Rule(
         id="adopt.transient",
@@ -110,6 +120,11 @@ MAY_WE_ADOPT: tuple[Rule[AdoptionFacts], ...] = (
     ),
 )
 """Every row that matches is a reason. No row: it may be adopted, and adopting changes nothing but our mark."""
+
+
+def _is_somewhere(vm: Vm) -> bool:
+    """Whether it is on a host, or must be on one to be in its state."""
+    return vm.host_uuid is not None or vm.holds_memory
 
 
 def refusals_to_adopt(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from xenios.model.decision import Manager, ManagerSeen
 from xenios.model.inventory import Vm
 
-CLOUDSTACK_NAME = re.compile(r"i-\d+-\d+-.+|[rsvlb]-\d+-.+")
-"""User VMs i-<account>-<id>-<suffix>; routers, secondary storage and console VMs, load balancers <letter>-<id>-<suffix>."""
+CLOUDSTACK_NAME = re.compile(r"i-\+?\d+-\+?\d+-.+|[rsvlb]-\+?\d+-.+", re.DOTALL)
+"""User VMs: i-<account>-<id>-<suffix>. Routers, storage and console VMs, load balancers: <letter>-<id>-<suffix>."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,12 @@ class Trace:
 
 TRACES = (
     Trace(manager=Manager.OPENSTACK_NOVA, owns=True, key_prefix="http://openstack.org/xmlns/libvirt/nova/"),
-    Trace(manager=Manager.OPENSTACK_NOVA, owns=True, key_prefix="smbios:manufacturer", value_part="OpenStack Foundation"),
+    Trace(
+        manager=Manager.OPENSTACK_NOVA,
+        owns=True,
+        key_prefix="smbios:manufacturer",
+        value_part="OpenStack Foundation",
+    ),
     Trace(manager=Manager.OVIRT, owns=True, key_prefix="http://ovirt.org/vm/"),
     Trace(manager=Manager.OPENNEBULA, owns=True, key_prefix="http://opennebula.org/xmlns/libvirt/"),
     Trace(manager=Manager.KUBEVIRT, owns=True, key_prefix="http://kubevirt.io"),

@@ -178,7 +178,7 @@ KINDS: tuple[FindingKind, ...] = (
     FindingKind(
         code="guest-tools-absent",
         severity=Severity.INFO,
-        meaning="No agent of the guest talks to the hypervisor: addresses are not told, and it may not shut down cleanly.",
+        meaning="No agent of the guest talks to the hypervisor: it tells no addresses and may not shut down cleanly.",
         remedy="install the guest tools (XenServer tools, qemu-guest-agent) when its owner agrees",
     ),
     FindingKind(
@@ -232,7 +232,7 @@ def _machines(collection: Collection) -> list[Vm]:
 def _find_in_each_vm(collection: Collection) -> Iterator[Finding]:
     hosts = {host.uuid: host for host in collection.hosts}
     for vm in _machines(collection):
-        yield from _power_findings(vm, hosts.get(vm.host_uuid or ""))
+        yield from _power_findings(vm, hosts.get(vm.host_uuid) if vm.host_uuid else None)
         yield from _name_findings(vm)
         yield from _disk_findings(vm)
         yield from _other_findings(vm)
@@ -244,7 +244,9 @@ def _power_findings(vm: Vm, host: Host | None) -> Iterator[Finding]:
     if vm.power_state is PowerState.CRASHED:
         yield _of_vm("vm-crashed", vm, vm.power_reason or "crashed")
     if host is not None and host.live is Answer.NO and vm.holds_memory:
-        yield _of_vm("vm-host-not-live", vm, f"recorded as {vm.power_state} on {host.name}, which does not answer")
+        yield _of_vm(
+            "vm-host-not-live", vm, f"recorded as {vm.power_state} on {host.name}, which does not answer"
+        )
 
 
 def _name_findings(vm: Vm) -> Iterator[Finding]:
@@ -253,7 +255,7 @@ def _name_findings(vm: Vm) -> Iterator[Finding]:
     if not vm.name.strip():
         yield _of_vm("name-hard-to-show", vm, "the name is empty")
     elif not vm.name.isprintable():
-        yield _of_vm("name-hard-to-show", vm, f"the name is {ascii(vm.name)}")
+        yield _of_vm("name-hard-to-show", vm, f"the name is {vm.name!a}")
 
 
 def _disk_findings(vm: Vm) -> Iterator[Finding]:
@@ -262,7 +264,9 @@ def _disk_findings(vm: Vm) -> Iterator[Finding]:
         if disk.presence is Presence.MISSING:
             yield _of_vm("disk-missing", vm, f"{disk.device}: {where or 'its image'} is not there")
         if disk.backing_presence is Presence.MISSING:
-            yield _of_vm("backing-image-missing", vm, f"{disk.device}: {disk.backing[0]}, below {where}, is not there")
+            yield _of_vm(
+                "backing-image-missing", vm, f"{disk.device}: {disk.backing[-1]}, below {where}, is not there"
+            )
         if disk.kind is DiskKind.PASSTHROUGH:
             yield _of_vm("device-passthrough", vm, f"{disk.device} is a device of the host: {where}")
         elif disk.identity and disk.kind is DiskKind.DISK:
@@ -315,25 +319,31 @@ def _find_duplicate_macs(collection: Collection) -> Iterator[Finding]:
                 if other is not vm
             )
             others = ", ".join(f"{other.name} ({other.uuid})" for other in vms if other is not vm)
-            yield _of_vm("mac-duplicate-running" if clash else "mac-duplicate", vm, f"{mac}, also on {others}")
+            yield _of_vm(
+                "mac-duplicate-running" if clash else "mac-duplicate", vm, f"{mac}, also on {others}"
+            )
 
 
 def _find_shared_disks(collection: Collection) -> Iterator[Finding]:
     """Writable disks that two VMs have. Bases of overlays do not count: each VM writes its own layer."""
 
     def written(vm: Vm) -> tuple[str, ...]:
-        return tuple(disk.identity for disk in vm.disks if _is_written_alone(disk))
+        return tuple(disk.identity for disk in vm.disks if _is_written(disk))
 
     by_disk = _groups(_machines(collection), written)
     for identity, vms in by_disk.items():
+        if all(disk.shareable for vm in vms for disk in vm.disks if disk.identity == identity):
+            continue
         for vm in vms:
             disk = next(disk for disk in vm.disks if disk.identity == identity)
             others = ", ".join(f"{other.name} ({other.uuid})" for other in vms if other is not vm)
-            yield _of_vm("disk-shared-by-two", vm, f"{disk.device} ({disk.name or disk.where}), also of {others}")
+            yield _of_vm(
+                "disk-shared-by-two", vm, f"{disk.device} ({disk.name or disk.where}), also of {others}"
+            )
 
 
-def _is_written_alone(disk: Disk) -> bool:
-    return bool(disk.identity) and not disk.shareable and not disk.read_only and disk.kind is not DiskKind.CDROM
+def _is_written(disk: Disk) -> bool:
+    return bool(disk.identity) and not disk.read_only and disk.kind is not DiskKind.CDROM
 
 
 def _groups(vms: Sequence[Vm], keys: Callable[[Vm], tuple[str, ...]]) -> dict[str, list[Vm]]:
@@ -351,7 +361,9 @@ def _groups(vms: Sequence[Vm], keys: Callable[[Vm], tuple[str, ...]]) -> dict[st
 def _find_in_hosts(collection: Collection) -> Iterator[Finding]:
     for host in collection.hosts:
         if host.live is Answer.NO:
-            yield _finding("host-not-live", f"host {host.name}", host.uuid, "its pool has no heartbeat from it")
+            yield _finding(
+                "host-not-live", f"host {host.name}", host.uuid, "its pool has no heartbeat from it"
+            )
         if host.enabled is Answer.NO:
             yield _finding("host-disabled", f"host {host.name}", host.uuid, "disabled")
 
@@ -386,7 +398,10 @@ def _over_promised(collection: Collection, room: PoolRoom) -> Iterator[Finding]:
             short = -host.bytes_free_declared / 2**30
             name = names[host.host_uuid]
             yield _finding(
-                "host-over-promised", f"host {name}", host.host_uuid, f"its VMs may come to lack {short:.1f} GiB"
+                "host-over-promised",
+                f"host {name}",
+                host.host_uuid,
+                f"its VMs may come to lack {short:.1f} GiB",
             )
 
 

@@ -3,7 +3,8 @@
 Two of its syncs matter on the day a pool in use is added. *fullSync* runs when the host connects and stops unknown
 VMs only if their names look like its own; the same connection destroys the records of halted VMs that prefer the host.
 *deltaSync* runs every minute and stops every unknown VM that has changed in its eyes: started, moved or gone. On
-XenServer its StopCommand destroys the VM's record once the VM is halted. On KVM both look at names it would give itself, and find the domain by a uuid computed from the name.
+XenServer its StopCommand destroys the VM's record once the VM is halted. On KVM both look at names that it would give
+itself, and find the domain by a uuid computed from the name.
 
 Source: docs/precedent.md.
 
@@ -11,7 +12,7 @@ Effects: none
 """
 
 import hashlib
-import re
+import unicodedata
 import uuid
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,8 +24,6 @@ POLICIES = (CLOUDSTACK_4_0_2,)
 
 DEFAULT_INSTANCE_NAME = "VM"
 """CloudStack's setting `instance.name` as it comes; an installation may have another."""
-
-_VNET_HEX = re.compile(r"[+-]?[0-9a-fA-F]+")
 
 
 class Harm(StrEnum):
@@ -58,29 +57,33 @@ def precedent_of(policy: str, kind: HypervisorKind, vm: Vm) -> Precedent:
 def is_valid_user_vm_name_4_0(name: str) -> bool:
     """CloudStack 4.0's VirtualMachineName.isValidVmName without an instance name.
 
-    Four or five parts between hyphens: "i", two whole numbers, anything, and in a fifth a hexadecimal VLAN or "untagged".
+    Four or five parts between hyphens: "i", two whole numbers, anything, and perhaps a hexadecimal VLAN or "untagged".
     """
-    parts = name.split("-")
-    if len(parts) not in (4, 5) or parts[0] != "i" or not (_is_java_long(parts[1]) and _is_java_long(parts[2])):
+    parts = _java_parts(name)
+    if (
+        len(parts) not in (4, 5)
+        or parts[0] != "i"
+        or not (_is_java_long(parts[1]) and _is_java_long(parts[2]))
+    ):
         return False
-    if len(parts) == 5 and parts[4] != "untagged":
-        return _VNET_HEX.fullmatch(parts[4]) is not None and -(2**63) <= int(parts[4], 16) < 2**63
-    return True
+    return len(parts) == 4 or parts[4].lower() == "untagged" or _is_java_long(parts[4], 16)
 
 
 def is_name_of_its_own_4_0(name: str, instance: str = DEFAULT_INSTANCE_NAME) -> bool:
     """Whether CloudStack 4.0 with this instance name reads one of its own ids out of the name (convertToId)."""
-    parts = name.split("-")
+    parts = _java_parts(name)
     if is_valid_user_vm_name_4_0(name):
         return parts[3] == instance
     if parts[0] == "r" and len(parts) in (3, 4):
         return _is_java_long(parts[1]) and parts[2] == instance
-    return parts[0] in ("v", "s", "l") and len(parts) == 3 and _is_java_long(parts[1]) and parts[2] == instance
+    return (
+        parts[0] in ("v", "s", "l") and len(parts) == 3 and _is_java_long(parts[1]) and parts[2] == instance
+    )
 
 
 def name_uuid(name: str) -> str:
     """Java's UUID.nameUUIDFromBytes(name), which CloudStack gives to the domains that it makes on KVM."""
-    digest = bytearray(hashlib.md5(name.encode(), usedforsecurity=False).digest())
+    digest = bytearray(hashlib.md5(name.encode(errors="replace"), usedforsecurity=False).digest())
     return str(uuid.UUID(bytes=bytes(digest), version=3))
 
 
@@ -92,7 +95,9 @@ def _on_xenserver(vm: Vm) -> Precedent:
         return outcome(Harm.NONE, "not looked at", "not looked at", f"sync skips a {vm.kind}")
     if vm.power_state not in (PowerState.RUNNING, PowerState.PAUSED):
         if vm.power_state is PowerState.UNKNOWN:
-            return outcome(Harm.ON_CHANGE, "not known", "destroyed once it is seen running", "deltaSync, unknown VM")
+            return outcome(
+                Harm.ON_CHANGE, "not known", "destroyed once it is seen running", "deltaSync, unknown VM"
+            )
         if vm.power_state is PowerState.HALTED and vm.preferred_host_uuid is not None:
             return outcome(
                 Harm.RECORD_DESTROYED,
@@ -161,5 +166,37 @@ def _on_kvm(vm: Vm) -> Precedent:
     )
 
 
-def _is_java_long(text: str) -> bool:
-    return re.fullmatch(r"[+-]?[0-9]+", text) is not None and -(2**63) <= int(text) < 2**63
+def _java_parts(name: str) -> list[str]:
+    """Java's name.split("-"), which drops the empty parts at the end: "i-2-3-VM-" has four."""
+    parts = name.split("-")
+    while len(parts) > 1 and not parts[-1]:
+        parts.pop()
+    return parts
+
+
+def _is_java_long(text: str, base: int = 10) -> bool:
+    """Whether Java's Long.parseLong takes the text.
+
+    Java goes through it by UTF-16 units, so it takes the decimal digits of every script of the first plane and none
+    beyond, and in base 16 the full-width letters too. A plus sign is taken since Java 7.
+    """
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    values = [_java_digit(digit) for digit in digits]
+    if not values or any(value is None or value >= base for value in values):
+        return False
+    size = 0
+    for value in values:
+        size = size * base + (value or 0)
+        if size > 2**63:
+            return False
+    return size < 2**63 or text[0] == "-"
+
+
+def _java_digit(digit: str) -> int | None:
+    if digit > "\uffff":
+        return None
+    if (value := unicodedata.decimal(digit, None)) is not None:
+        return value
+    if "\uff21" <= digit <= "\uff3a" or "\uff41" <= digit <= "\uff5a":
+        digit = chr(ord(digit) - 0xFEE0)
+    return int(digit, 36) if digit.isascii() and digit.isalpha() else None

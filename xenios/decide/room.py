@@ -13,14 +13,15 @@ from xenios.model.room import HostRoom, PoolRoom
 
 def room_of(collection: Collection) -> PoolRoom:
     """Memory of every host of a pool that we own nothing of yet, so nothing is promised."""
-    residents: dict[str, list[Vm]] = defaultdict(list)
+    known = {host.uuid for host in collection.hosts}
+    residents: dict[str | None, list[Vm]] = defaultdict(list)
     for vm in collection.vms:
         if vm.kind in (VmKind.MACHINE, VmKind.CONTROL_DOMAIN):
             home = vm.host_uuid or (vm.preferred_host_uuid if may_start_by_itself(vm) else None)
             if home is None and may_start_by_itself(vm) and len(collection.hosts) == 1:
                 home = collection.hosts[0].uuid
-            residents[home or ""].append(vm)
-    homeless = [vm for vm in residents.get("", ()) if may_start_by_itself(vm)]
+            residents[home if home in known else None].append(vm)
+    homeless = [vm for vm in residents.get(None, ()) if may_start_by_itself(vm)]
     return PoolRoom(
         hosts=tuple(_host_room(host, residents.get(host.uuid, ())) for host in collection.hosts),
         bytes_may_start_anywhere=sum(wanted_bytes(vm) or 0 for vm in homeless),
@@ -45,17 +46,28 @@ def may_start_by_itself(vm: Vm) -> bool:
     return vm.power_state is PowerState.SUSPENDED or vm.autostart is Answer.YES or bool(vm.high_availability)
 
 
+def _may_hold(vm: Vm) -> bool:
+    """Whether it must be counted as holding memory: a VM in an unknown state is never taken for a halted one."""
+    return vm.holds_memory or vm.power_state is PowerState.UNKNOWN
+
+
+def _sum_if_known(sizes: Iterable[int | None]) -> int | None:
+    total = 0
+    for size in sizes:
+        if size is None:
+            return None
+        total += size
+    return total
+
+
 def _host_room(host: Host, residents: Iterable[Vm]) -> HostRoom:
     machines = [vm for vm in residents if vm.kind is VmKind.MACHINE]
-    control_bytes = sum(
-        wanted_bytes(vm) or 0 for vm in residents if vm.kind is VmKind.CONTROL_DOMAIN and vm.holds_memory
-    )
-    overhead = host.memory_bytes_overhead + control_bytes if host.memory_bytes_overhead is not None else None
-    holding = [vm for vm in machines if vm.holds_memory]
+    control = [wanted_bytes(vm) for vm in residents if vm.kind is VmKind.CONTROL_DOMAIN and _may_hold(vm)]
+    overhead = _sum_if_known((host.memory_bytes_overhead, *control))
+    holding = [vm for vm in machines if _may_hold(vm)]
     waiting = [vm for vm in machines if may_start_by_itself(vm)]
-    told = [size for vm in holding if (size := wanted_bytes(vm)) is not None]
-    declared = sum(told)
-    unknown = sum(vm.power_state is PowerState.UNKNOWN for vm in machines) + len(holding) - len(told)
+    declared = sum(wanted_bytes(vm) or 0 for vm in holding)
+    unknown = sum(vm.power_state is PowerState.UNKNOWN or wanted_bytes(vm) is None for vm in holding)
 
     total = host.memory_bytes_total
     claimed = total - overhead if total is not None and overhead is not None else None

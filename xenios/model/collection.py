@@ -31,7 +31,7 @@ class ReadFailure:
     subject_uuid: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Collection:
     """One view of one pool.
 
@@ -48,6 +48,10 @@ class Collection:
     networks: tuple[Network, ...]
     vms: tuple[Vm, ...]
     failures: tuple[ReadFailure, ...] = ()
+
+    def __repr__(self) -> str:
+        """Short on purpose: asyncio writes out what a task returned, and a whole pool takes it a fifth of a second."""
+        return f"<Collection of {self.pool.name!r}: {len(self.vms)} VMs, {self.quality.value}>"
 
     @property
     def quality(self) -> Quality:

@@ -219,6 +219,7 @@ class Disk:
     backing: tuple[str, ...] = ()
     """Images that this one builds on, nearest first, as far as the hypervisor tells."""
     backing_presence: Presence = Presence.UNKNOWN
+    """Whether the last of `backing` is there: a chain is followed down to the first image that is missing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,8 @@ class HostRoom:
     """What the VMs that occupy memory here may grow to, each with its overhead."""
     vms_declared: int
     vms_not_told: int
-    """VMs here whose memory or power state is not known; they make the declared sum a lower bound."""
+    """VMs among them whose memory or power state is not known. Unknown memory makes the declared sum a lower bound; a
+    VM in an unknown state is counted as if it ran."""
     bytes_may_start: int
     """What the VMs that are off here but may start by themselves (autostart, HA, suspended) would take."""
     vms_may_start: int

@@ -89,7 +89,7 @@ def _vm_report(
     collection: Collection,
     compare: str | None,
 ) -> VmReport:
-    host = hosts.get(vm.host_uuid or "")
+    host = hosts.get(vm.host_uuid) if vm.host_uuid else None  # a damaged host may have the uuid ""
     managers = managers_seen(vm)
     refusals = refusals_to_adopt(vm, managers, host, uuid_is_unique=uuid_is_unique)
     return VmReport(
@@ -138,7 +138,8 @@ def _summary(
         memory_bytes_total=_sum_if_known(host.bytes_total for host in room.hosts),
         memory_bytes_free=_sum_if_known(host.bytes_free for host in room.hosts if host.host_uuid in takers),
         memory_bytes_drift=_sum_if_known(host.bytes_drift for host in room.hosts),
-        memory_bytes_may_start=room.bytes_may_start_anywhere + sum(host.bytes_may_start for host in room.hosts),
+        memory_bytes_may_start=room.bytes_may_start_anywhere
+        + sum(host.bytes_may_start for host in room.hosts),
         vms_may_start=room.vms_may_start_anywhere + sum(host.vms_may_start for host in room.hosts),
     )
 

@@ -14,7 +14,8 @@ from xenios.report.schema import SCHEMA, Report
 def render_json(report: Report) -> str:
     """The report as JSON text, indented, with a line end. Escapes every character that could steer a terminal."""
     plain = msgspec.to_builtins(report)
-    return json.dumps(plain, indent=2, ensure_ascii=True) + "\n"
+    text = json.dumps(plain, indent=2, ensure_ascii=True)
+    return text.replace("\x7f", "\\u007f") + "\n"  # DEL is the one control character that JSON lets stand
 
 
 def json_schema() -> dict[str, Any]:

@@ -70,7 +70,7 @@ def _print_target(console: Console, target: TargetReport, compare: str | None, *
     _print_failures(console, target.failures)
     if target.pool is None or target.summary is None:
         return
-    _print_meaning(console, target.summary, compare)
+    _print_meaning(console, target.summary, compare, complete=target.status == "complete")
     _print_findings(console, target.findings)
     _print_refusals(console, target.vms)
     for title, table in (
@@ -94,7 +94,9 @@ def _headline(target: TargetReport) -> Text:
     line = Text(shown(target.target), style="bold")
     if target.pool is not None:
         pool = target.pool
-        line.append(f"  pool {shown(pool.name) or '(no name)'}: {shown(pool.product)} {shown(pool.version)}".rstrip())
+        line.append(
+            f"  pool {shown(pool.name) or '(no name)'}: {shown(pool.product)} {shown(pool.version)}".rstrip()
+        )
         line.append(f"\n{target.source}; seen {time_text(target.seen_at)}; ", style="dim")
     else:
         line.append("  ")
@@ -112,10 +114,11 @@ def _print_failures(console: Console, failures: Sequence[ReadFailure]) -> None:
         console.print(Text(f"  … and {len(failures) - SUBJECTS_SHOWN_MAX * 2} more (--json has all)"))
 
 
-def _print_meaning(console: Console, summary: Summary, compare: str | None) -> None:
+def _print_meaning(console: Console, summary: Summary, compare: str | None, *, complete: bool) -> None:
     """What a takeover would mean, in sentences."""
     power = ", ".join(f"{count} {state}" for state, count in summary.by_power_state.items())
-    lines = [f"{plural(summary.vms, 'VM')}: {power}." if summary.vms else "No VMs."]
+    nobody = "No VMs." if complete else "No VMs were seen."
+    lines = [f"{plural(summary.vms, 'VM')}: {power}." if summary.vms else nobody]
     if summary.vms:
         words = {
             "yes": "may be adopted as they are",
@@ -124,7 +127,9 @@ def _print_meaning(console: Console, summary: Summary, compare: str | None) -> N
             "no": "can never be adopted",
         }
         counts = summary.by_adoption
-        lines.append("; ".join(f"{counts[key]} {words[key]}" for key in _ADOPTION_ORDER if counts.get(key)) + ".")
+        lines.append(
+            "; ".join(f"{counts[key]} {words[key]}" for key in _ADOPTION_ORDER if counts.get(key)) + "."
+        )
         managers = ", ".join(f"{shown(name)} {count}" for name, count in summary.by_manager.items())
         lines.append(f"Managed by: {managers}.")
     if summary.memory_bytes_drift is not None:
@@ -160,7 +165,9 @@ def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
         for finding in found[:SUBJECTS_SHOWN_MAX]:
             console.print(Padding(Text(f"{shown(finding.subject)}: {shown(finding.detail)}"), (0, 0, 0, 11)))
         if len(found) > SUBJECTS_SHOWN_MAX:
-            console.print(Text(f"           … and {len(found) - SUBJECTS_SHOWN_MAX} more (--json or --html has all)"))
+            console.print(
+                Text(f"           … and {len(found) - SUBJECTS_SHOWN_MAX} more (--json or --html has all)")
+            )
         console.print(Padding(Text(f"→ {kind.remedy}", style="dim"), (0, 0, 0, 11)))
 
 
@@ -177,7 +184,9 @@ def _print_refusals(console: Console, vms: Iterable[VmReport]) -> None:
         for vm, because, _ in refused[:SUBJECTS_SHOWN_MAX]:
             console.print(Padding(Text(f"{_name(vm)}: {shown(because)}"), (0, 0, 0, 4)))
         if len(refused) > SUBJECTS_SHOWN_MAX:
-            console.print(Text(f"    … and {len(refused) - SUBJECTS_SHOWN_MAX} more (--json or --html has all)"))
+            console.print(
+                Text(f"    … and {len(refused) - SUBJECTS_SHOWN_MAX} more (--json or --html has all)")
+            )
         console.print(Padding(Text(f"→ {refused[0][2]}", style="dim"), (0, 0, 0, 4)))
 
 
@@ -211,10 +220,21 @@ def _host_table(target: TargetReport) -> Table:
 
 def _room_table(target: TargetReport) -> Table:
     names = {host.uuid: host.name for host in target.hosts}
-    figures = ("Total", "Overhead", "Declared", "Free: declared", "Free: measured", "Free: worst", "May start", "Drift")
+    figures = (
+        "Total",
+        "Overhead",
+        "Declared",
+        "Free: declared",
+        "Free: measured",
+        "Free: worst",
+        "May start",
+        "Drift",
+    )
     table = _table("Host", *figures, right=figures)
     for room in target.rooms:
-        declared = bytes_text(room.bytes_declared) + (f" +{room.vms_not_told} not told" if room.vms_not_told else "")
+        declared = bytes_text(room.bytes_declared) + (
+            f" +{room.vms_not_told} not told" if room.vms_not_told else ""
+        )
         table.add_row(
             shown(names.get(room.host_uuid, room.host_uuid)),
             bytes_text(room.bytes_total),
@@ -230,7 +250,9 @@ def _room_table(target: TargetReport) -> Table:
 
 
 def _storage_table(target: TargetReport) -> Table:
-    table = _table("Name", "Type", "Size", "Used", "Allocated", "Reach", "Where", right=("Size", "Used", "Allocated"))
+    table = _table(
+        "Name", "Type", "Size", "Used", "Allocated", "Reach", "Where", right=("Size", "Used", "Allocated")
+    )
     for storage in target.storages:
         reach = storage.sharing.value + ("" if storage.active is not Answer.NO else ", inactive")
         table.add_row(
@@ -299,7 +321,10 @@ def _print_closing(console: Console, report: Report) -> None:
         console.print(Text("Nothing was changed by this look.", style="dim"))
     else:
         console.print(
-            Text("Nothing was changed by this look. It is NOT complete: see what could not be read.", style="bold red")
+            Text(
+                "Nothing was changed by this look. It is NOT complete: see what could not be read.",
+                style="bold red",
+            )
         )
 
 
@@ -309,7 +334,10 @@ def _name(vm: VmReport) -> str:
 
 def _finding_words(findings: Iterable[Finding]) -> str:
     counts = Counter(finding.severity for finding in findings)
-    return ", ".join(f"{counts[severity]} {severity.value}" for severity in Severity if counts[severity]) or NOT_TOLD
+    return (
+        ", ".join(f"{counts[severity]} {severity.value}" for severity in Severity if counts[severity])
+        or NOT_TOLD
+    )
 
 
 def _disk_words(disks: Iterable[Disk]) -> str:

@@ -32,7 +32,10 @@ def _lines(vm: VmReport) -> Iterator[tuple[str, str]]:
     yield "power", f"{vm.power_state.value}{reason}{where}{uptime}"
     if not vm.definition_read:
         yield "definition", "could not be read"
-    yield "vCPU", f"{number_text(vm.vcpus)} now, at most {number_text(vm.vcpus_max)}; {vm.virtualisation or NOT_TOLD}"
+    yield (
+        "vCPU",
+        f"{number_text(vm.vcpus)} now, at most {number_text(vm.vcpus_max)}; {vm.virtualisation or NOT_TOLD}",
+    )
     yield "memory", _memory_words(vm)
     for disk in vm.disks:
         yield "disk", _disk_words(disk)
@@ -82,7 +85,9 @@ def _disk_words(disk: Disk) -> str:
         )
     name = f"{shown(disk.name)} " if disk.name else ""
     words = f"{shown(disk.device)} {disk.kind.value}, {bytes_text(disk.size_bytes)}"
-    words += f" ({bytes_text(disk.used_bytes)} used) {disk.format or 'format not told'}, {name}{shown(disk.where)}"
+    words += (
+        f" ({bytes_text(disk.used_bytes)} used) {disk.format or 'format not told'}, {name}{shown(disk.where)}"
+    )
     if disk.kind is not DiskKind.CDROM:
         words += f", {disk.sharing.value}" if disk.sharing != "unknown" else ", reach not told"
     for condition, word in (
@@ -115,7 +120,9 @@ def _guest_words(vm: VmReport) -> str:
 
 
 def _start_words(vm: VmReport) -> str:
-    words = {Answer.YES: "with its host", Answer.NO: "not by itself", Answer.UNKNOWN: "not told"}[vm.autostart]
+    words = {Answer.YES: "with its host", Answer.NO: "not by itself", Answer.UNKNOWN: "not told"}[
+        vm.autostart
+    ]
     if vm.high_availability:
         words += f", HA: {shown(vm.high_availability)}"
     return words + (", transient: gone when it stops" if vm.persistent is Answer.NO else "")

@@ -42,6 +42,7 @@ class VmReport(msgspec.Struct, frozen=True, kw_only=True):
     kind: VmKind
     power_state: PowerState
     power_reason: str
+    paused_on_io_error: bool
     host_uuid: str | None
     host_name: str
     preferred_host_uuid: str | None
@@ -65,6 +66,7 @@ class VmReport(msgspec.Struct, frozen=True, kw_only=True):
     annotation_keys: tuple[str, ...]
     tags: tuple[str, ...]
     definition_read: bool
+    dangling: tuple[str, ...]
     managers: tuple[ManagerSeen, ...]
     """Who else manages it, as far as traces show; empty: nobody seen."""
     may_be_adopted: str
@@ -129,3 +131,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     """False as soon as anything of any target could not be read."""
     compare: str | None
     targets: tuple[TargetReport, ...]
+
+    def __repr__(self) -> str:
+        """Short on purpose, as that of a collection."""
+        return f"<Report on {len(self.targets)} targets>"

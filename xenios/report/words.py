@@ -5,11 +5,13 @@ Names come from strangers. Whatever could steer a terminal, hide itself or reord
 Effects: none
 """
 
-import unicodedata
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 NOT_TOLD = "–"
-_STEERING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
+# Letters and marks by name, but nothing to see. The two selectors that make a sign an emoji or a letter may stand.
+_INVISIBLE = frozenset(
+    map(chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2800, 0x3164, 0xFFA0))
+) | frozenset(map(chr, (*range(0xFE00, 0xFE0E), *range(0xE0100, 0xE01F0))))
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
@@ -21,7 +23,7 @@ def shown(text: str) -> str:
 
 
 def _escaped(character: str) -> str:
-    if unicodedata.category(character) not in _STEERING:
+    if character.isprintable() and character not in _INVISIBLE:
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else (f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}")
@@ -31,25 +33,32 @@ def bytes_text(size: int | None) -> str:
     """A size with three significant digits and a binary unit: 512 MiB, 1.5 GiB."""
     if size is None:
         return NOT_TOLD
+    if abs(size) >= 2**1000:
+        return f"more than {_UNITS[-1]} can say"
     value, unit = float(size), 0
     while abs(value) >= 1023.5 and unit < len(_UNITS) - 1:
         value, unit = value / 1024, unit + 1
-    if unit == 0 or abs(value) >= 99.95 or value == int(value):
-        return f"{value:.0f} {_UNITS[unit]}"
-    return f"{value:.1f} {_UNITS[unit]}"
+    digits = f"{value:.0f}" if unit == 0 or abs(value) >= 99.95 else f"{value:.1f}".removesuffix(".0")
+    return f"{digits} {_UNITS[unit]}"
 
 
 def time_text(micros: int | None) -> str:
     """A moment in UTC to the minute."""
     if micros is None:
         return NOT_TOLD
-    return datetime.fromtimestamp(micros / 1_000_000, tz=UTC).strftime("%Y-%m-%d %H:%M UTC")
+    try:
+        moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=micros)
+    except OverflowError:
+        return f"{micros} µs from 1970"  # beyond the calendar
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def duration_text(seconds: int | None) -> str:
     """A time span in its two largest units: 3 d 4 h, 12 min."""
     if seconds is None:
         return NOT_TOLD
+    if seconds < 0:
+        return f"−{duration_text(-seconds)}"
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3_600)
     minutes = rest // 60

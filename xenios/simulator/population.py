@@ -10,9 +10,8 @@ Effects: none
 
 from datetime import datetime
 
-from xenios.simulator.datamodel import NULL, Records
 from xenios.drivers.xenserver.memory import overhead_bytes
-from xenios.simulator.units import GIB
+from xenios.simulator.datamodel import NULL, Records
 from xenios.simulator.population_book import Book
 from xenios.simulator.population_copies import add_snapshot
 from xenios.simulator.population_guests import SYSTEMS, Disk, Guest, Maker
@@ -20,6 +19,7 @@ from xenios.simulator.population_hosts import Site, add_hosts, host_memory_bytes
 from xenios.simulator.population_networks import add_networks
 from xenios.simulator.population_storage import Storage, add_disk, add_storage, settle_sizes
 from xenios.simulator.population_stories import Story, stories
+from xenios.simulator.units import GIB
 
 HOSTS_MAX = 256
 VMS_MAX = 100_000

@@ -10,12 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from xenios.simulator.datamodel import NULL, Record
 from xenios.drivers.xenserver.memory import overhead_bytes
-from xenios.simulator.units import GIB
+from xenios.simulator.datamodel import NULL, Record
 from xenios.simulator.population_book import Book
 from xenios.simulator.population_hosts import HostPlace, HostState, Site, add_console
 from xenios.simulator.population_storage import Storage, add_disk
+from xenios.simulator.units import GIB
 
 OPERATIONS: Mapping[str, tuple[str, ...]] = {
     "Halted": (

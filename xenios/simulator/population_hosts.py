@@ -10,10 +10,10 @@ Effects: none
 from dataclasses import dataclass, field
 from enum import Enum
 
-from xenios.simulator.datamodel import NULL
 from xenios.drivers.xenserver.memory import overhead_bytes
-from xenios.simulator.units import GIB, MIB
+from xenios.simulator.datamodel import NULL
 from xenios.simulator.population_book import Book
+from xenios.simulator.units import GIB, MIB
 
 _HOST_MEMORY_GIB = (32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
 _FEATURES = "1fcbfbff-f7fa3223-2d93fbff-00000523-00000001-f1bf27ab-00000000-00000100"

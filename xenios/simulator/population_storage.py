@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xenios.simulator.datamodel import NULL
-from xenios.simulator.units import GIB, MIB, TIB
 from xenios.simulator.population_book import Book
 from xenios.simulator.population_hosts import HostPlace, Site
+from xenios.simulator.units import GIB, MIB, TIB
 
 _SR_OPERATIONS = (
     "unplug",

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from xenios.simulator.datamodel import NULL
-from xenios.simulator.units import GIB
 from xenios.simulator.population_book import Book
 from xenios.simulator.population_copies import add_clone, add_snapshot
 from xenios.simulator.population_guests import Disk, Guest, Maker
 from xenios.simulator.population_hosts import HostState
 from xenios.simulator.population_storage import add_disk
+from xenios.simulator.units import GIB
 
 
 @dataclass(frozen=True, slots=True)

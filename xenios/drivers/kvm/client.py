@@ -12,6 +12,8 @@ Effects: reads hypervisors
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import queue
 import threading
 from collections.abc import Callable, Sequence
@@ -72,14 +74,14 @@ class LibvirtClient:
         except ConnectionLost as error:
             client._threads.stop()
             raise TargetSilent(
-                f"libvirt at {name} accepted the connection but did not answer within {timeout_seconds:g} s",
-                remedy="look whether libvirtd hangs (virsh -c URI version), then restart libvirtd: "
-                "guests keep running; or give it longer with --timeout",
+                f"libvirt at {name} did not answer within {timeout_seconds:g} s",
+                remedy="check the way to that host, and whether libvirtd hangs there (virsh -r -c URI version); "
+                "guests run on when it is restarted; or give it longer with --timeout",
             ) from error
         except client.libvirt.libvirtError as error:
             client._threads.stop()
             raise TargetUnreadable(
-                f"cannot connect to {name}: {_text(error)}", remedy=_remedy(error)
+                f"cannot connect to {name}: {_text(error).replace(uri, name)}", remedy=_remedy(error)
             ) from error
         return client
 
@@ -103,11 +105,8 @@ class LibvirtClient:
 
         Never raises: an item whose question failed or was not answered in time has the error in its place.
         """
-        answers: list[T | NativeError | ConnectionLost] = [
-            ConnectionLost(self._lost or "the connection was lost before this was answered")
-        ] * len(items)
-        if self._lost is not None or not items:
-            return answers
+        unanswered = ConnectionLost()
+        answers: list[T | NativeError | ConnectionLost] = [unanswered] * len(items)
         error_class = self.libvirt.libvirtError
 
         def share(start: int) -> None:
@@ -119,13 +118,15 @@ class LibvirtClient:
                     if isinstance(translated, ConnectionLost):
                         return
 
-        shares = [self._threads.run(lambda start=start: share(start)) for start in range(THREADS)]
-        try:
-            await self._wait(asyncio.gather(*shares))
-        except ConnectionLost:
-            for waiting in shares:
-                waiting.cancel()
-        return list(answers)
+        if items and self._lost is None:
+            shares = [self._threads.run(functools.partial(share, start)) for start in range(THREADS)]
+            try:
+                await self._wait(asyncio.gather(*shares))
+            except ConnectionLost:
+                for waiting in shares:
+                    waiting.cancel()
+        lost = ConnectionLost(self._lost or "the connection was lost before this was answered")
+        return [lost if answer is unanswered else answer for answer in answers]
 
     async def close(self) -> None:
         """Closes the connection if it still answers; a hung one is left behind, since closing it would hang too."""
@@ -143,10 +144,8 @@ class LibvirtClient:
             self.keepalive = connection.setKeepAlive(KEEPALIVE_INTERVAL_SECONDS, KEEPALIVE_COUNT) == 0
         except self.libvirt.libvirtError:
             self.keepalive = False  # drivers inside this process (test:///) have no daemon to watch
-        try:
+        with contextlib.suppress(self.libvirt.libvirtError):  # likewise
             connection.registerCloseCallback(self._closed, None)
-        except self.libvirt.libvirtError:
-            pass  # likewise
         return connection
 
     def _closed(self, _connection: Any, reason: int, _opaque: Any) -> None:
@@ -214,7 +213,7 @@ class _DaemonThreads:
             result, error = None, None
             try:
                 result = call()
-            except Exception as raised:
+            except Exception as raised:  # noqa: BLE001 - it is handed to whoever waits for the answer
                 error = raised
             try:
                 self._loop.call_soon_threadsafe(_settle, future, result, error)
@@ -286,6 +285,9 @@ _REMEDIES = (
         "authentication",
         "check the user and password or key; a member of the group libvirt may read without root",
     ),
+    ("in path", "install the program that the URI's transport needs; for qemu+ssh:// that is ssh"),
+    ("cannot execute", "install the program that the URI's transport needs; for qemu+ssh:// that is ssh"),
+    ("certificate", "check the certificates in /etc/pki, or use qemu+ssh://"),
     ("no such file", "check that libvirtd runs on that host and that the socket's path is right"),
     ("connection refused", "check that libvirtd runs there and listens"),
     ("could not resolve", "check the host's name"),
@@ -294,6 +296,11 @@ _REMEDIES = (
     ("no route", "check the network to that host"),
     ("timed out", "check the network and the firewall to that host"),
     ("no connection driver", "check the URI: qemu:///system, qemu+ssh://user@host/system, test:///default …"),
-    ("certificate", "check the certificates in /etc/pki/libvirt, or use qemu+ssh://"),
+    ("transport", "check the URI: the word after the + is ssh, tcp, tls, unix, libssh or libssh2"),
+    ("failed to parse xml", "check the file that the URI names"),
     ("end of file", "check that libvirtd runs there and that the user may use its socket"),
+    ("received from server", "check that it is libvirtd that listens there"),
+    ("broken pipe", "check that it is libvirtd that listens there, and its log"),
+    ("connection reset", "check that it is libvirtd that listens there, and its log"),
+    ("socket is closed", "check that it is libvirtd that listens there, and its log"),
 )

@@ -124,6 +124,19 @@ def network_from(xml: str, active: bool) -> Network:
     )
 
 
+def portgroup_vlans_from(xml: str) -> dict[tuple[str, str], int | None]:
+    """VLANs that a network gives its NICs, by network and portgroup; "" is the default one. Raises UnreadableDefinition."""
+    root = parse(xml)
+    name = root.findtext("name", "")
+    vlans: dict[tuple[str, str], int | None] = {}
+    for group in root.iterfind("portgroup"):
+        vlan = vlan_of(group if group.find("vlan") is not None else root)
+        vlans[name, group.get("name", "")] = vlan
+        if group.get("default") == "yes":
+            vlans[name, ""] = vlan
+    return vlans
+
+
 def bridges_in_use(vms: Iterable[Vm]) -> list[Network]:
     """The host's bridges that NICs are plugged into directly; libvirt has no network object for them."""
     names = {nic.bridge for vm in vms for nic in vm.nics if (nic.network_uuid or "").startswith("bridge:")}

@@ -3,7 +3,8 @@
 The order is deliberate: first the surroundings that definitions refer to, then which guests there are and what they do
 (one call), then their definitions (several at a time), and last the figures that cost a question per guest or disk.
 Definitions are translated between the bulk reads and not in the reading threads: there the translation would hold the
-interpreter's lock against the answers that arrive, and twice the time was measured. Whatever fails or stays unanswered becomes a ReadFailure of the collection; what was read before stays.
+interpreter's lock against the answers that arrive, and twice the time was measured. Whatever fails or stays unanswered
+becomes a ReadFailure of the collection; what was read before stays.
 
 Effects: reads hypervisors
 """
@@ -37,6 +38,7 @@ from xenios.drivers.kvm.host import (
     image_from_volume,
     kind_of,
     network_from,
+    portgroup_vlans_from,
     storage_from,
     version_text,
 )
@@ -60,6 +62,8 @@ _NOT_SUPPORTED = 3  # VIR_ERR_NO_SUPPORT
 _NO_SUCH_DOMAIN = 42  # VIR_ERR_NO_DOMAIN
 _NO_SUCH_VOLUME = 50  # VIR_ERR_NO_STORAGE_VOL
 _PROGRESS_EVERY = 250
+_LAYERS_MAX = 64
+"""Of images upon images that are followed; libvirt itself follows 200."""
 
 _ASK_AGAIN = "inspect again; when it stays, look at libvirtd's log on that host"
 
@@ -89,6 +93,7 @@ class _View:
     domains: list[_Domain] = field(default_factory=list)
     storages: list[Storage] = field(default_factory=list)
     networks: list[Network] = field(default_factory=list)
+    portgroup_vlans: dict[tuple[str, str], int | None] = field(default_factory=dict)
     addresses: dict[str, tuple[str, ...]] = field(default_factory=dict)
     images: dict[str, ImageFigures] = field(default_factory=dict)
     failures: list[ReadFailure] = field(default_factory=list)
@@ -190,8 +195,9 @@ class KvmObserver:
 
         driver = await ask("kind of hypervisor", lambda c: c.getType(), "")
         if not driver:
-            reason = view.failures[0].because if view.failures else "it does not name its hypervisor"
-            raise TargetUnreadable(f"nothing could be read from {self._target}: {reason}", remedy=_ASK_AGAIN)
+            if view.failures:
+                raise TargetUnreadable(view.failures[0].because, remedy=view.failures[0].remedy)
+            raise TargetUnreadable(f"{self._target} does not name its hypervisor", remedy=_ASK_AGAIN)
         self._learn(
             Capability.KEEPALIVE,
             Answer.YES if self._client.keepalive else Answer.NO,
@@ -218,18 +224,21 @@ class KvmObserver:
             memory_stats_kib=await ask("memory statistics", lambda c: c.getMemoryStats(-1, 0), {}),
             capabilities_xml=await ask("capabilities", lambda c: c.getCapabilities(), ""),
         )
+        if view.lost:  # not even the host's identity is certain, and nothing more will be answered
+            raise TargetUnreadable(view.failures[0].because, remedy=view.failures[0].remedy)
         if view.native_host.memory_stats_kib:
             self._learn(memory_free, Answer.YES, "it answered")
 
     async def _read_domains(self, view: _View, progress: Progress) -> None:
         libvirt = self._client.libvirt
-        listed = await self._ask(
+        listed: list[tuple[Any, dict[str, Any]]] = await self._ask(
             view, "list of guests", lambda c: c.getAllDomainStats(libvirt.VIR_DOMAIN_STATS_STATE, 0), []
         )
         view.domains = [
             _Domain(handle=handle, uuid=handle.UUIDString(), name=handle.name(), stats=dict(stats))
             for handle, stats in listed
         ]
+        view.domains.sort(key=lambda domain: (domain.name, domain.uuid))  # libvirt lists in no order
         await self._read_flags(view)
         await self._read_definitions(view, progress)
 
@@ -294,9 +303,10 @@ class KvmObserver:
         )
 
     async def _read_storages(self, view: _View) -> None:
-        pools = await self._ask(
+        pools: list[Any] = await self._ask(
             view, "storage pools", lambda c: c.listAllStoragePools(0), [], Capability.STORAGE
         )
+        pools.sort(key=lambda pool: str(pool.name()))
         answers = await self._client.ask_each(
             pools, lambda pool: (str(pool.XMLDesc(0)), bool(pool.isActive()))
         )
@@ -310,13 +320,17 @@ class KvmObserver:
         )
 
     async def _read_networks(self, view: _View, depth: Depth) -> None:
-        networks = await self._ask(view, "networks", lambda c: c.listAllNetworks(0), [], Capability.NETWORKS)
+        networks: list[Any] = await self._ask(view, "networks", lambda c: c.listAllNetworks(0), [], Capability.NETWORKS)
+        networks.sort(key=lambda network: str(network.name()))
         answers = await self._client.ask_each(
             networks, lambda net: (str(net.XMLDesc(0)), bool(net.isActive()))
         )
-        self._translate(
-            view, "network", networks, answers, lambda pair: view.networks.append(network_from(*pair))
-        )
+
+        def use(pair: tuple[str, bool]) -> None:
+            view.networks.append(network_from(*pair))
+            view.portgroup_vlans.update(portgroup_vlans_from(pair[0]))
+
+        self._translate(view, "network", networks, answers, use)
         if depth is Depth.REPORT:
             await self._read_leases(view, networks)
 
@@ -392,7 +406,7 @@ class KvmObserver:
         wanted = libvirt.VIR_DOMAIN_STATS_BALLOON | libvirt.VIR_DOMAIN_STATS_BLOCK
         # Guests with a job under way (a migration, a backup) are not waited for.
         flags = getattr(libvirt, "VIR_CONNECT_GET_ALL_DOMAINS_STATS_NOWAIT", 0)
-        figures = await self._ask(
+        figures: dict[str, dict[str, Any]] = await self._ask(
             view,
             "memory and disk figures of guests",
             lambda c: {domain.UUIDString(): stats for domain, stats in c.getAllDomainStats(wanted, flags)},
@@ -422,6 +436,15 @@ class KvmObserver:
                 view.images[identity] = ImageFigures(
                     presence=Presence.MISSING if missing else Presence.UNKNOWN
                 )
+                if answer.system_errno is not None and not missing:
+                    view.failures.append(
+                        ReadFailure(
+                            what=f"disk {users[identity][1]} of guest {users[identity][0].name!r}",
+                            because=str(answer),
+                            remedy="look whether that host itself can read it",
+                            subject_uuid=users[identity][0].uuid,
+                        )
+                    )
             else:
                 capacity, allocation, physical = answer
                 view.images[identity] = ImageFigures(
@@ -434,7 +457,9 @@ class KvmObserver:
         connection = self._client.connection
         answers = await self._client.ask_each(
             identities,
-            lambda identity: str(connection.storageVolLookupByPath(identity.removeprefix("path:")).XMLDesc(0)),
+            lambda identity: str(
+                connection.storageVolLookupByPath(identity.removeprefix("path:")).XMLDesc(0)
+            ),
         )
         for identity, answer in zip(identities, answers, strict=True):
             if isinstance(answer, ConnectionLost):
@@ -446,7 +471,7 @@ class KvmObserver:
                 view.images[identity] = image_from_volume(answer)
 
     async def _read_backing(self, view: _View) -> None:
-        """Looks again at images below overlays that were there at the pool's last refresh and may be gone since."""
+        """Follows images below overlays down to the last; one that was there at the pool's refresh may be gone since."""
         overlays = [
             identity for identity, image in view.images.items() if image.backing_presence is Presence.THERE
         ]
@@ -454,18 +479,35 @@ class KvmObserver:
         pool_at = {storage.where.rstrip("/"): storage.name for storage in view.storages}
 
         def look(identity: str) -> str:
-            folder, name = posixpath.split(view.images[identity].backing[0])
+            folder, name = posixpath.split(view.images[identity].backing[-1])
             if folder not in pool_at:
                 return ""  # in no pool: its presence at the refresh is all that libvirt tells
             try:
                 volume = connection.storagePoolLookupByName(pool_at[folder]).storageVolLookupByName(name)
             except self._client.libvirt.libvirtError:
                 return ""  # likewise
-            return str(volume.XMLDesc(0))  # libvirt looks at the file now; "no such volume" means that it is gone
+            return str(
+                volume.XMLDesc(0)
+            )  # libvirt looks at the file now; "no such volume" means that it is gone
 
-        for identity, answer in zip(overlays, await self._client.ask_each(overlays, look), strict=True):
-            if isinstance(answer, NativeError) and (answer.system_errno == ENOENT or answer.code == _NO_SUCH_VOLUME):
-                view.images[identity] = replace(view.images[identity], backing_presence=Presence.MISSING)
+        for _ in range(_LAYERS_MAX):
+            followed, overlays = overlays, []
+            answers = await self._client.ask_each(followed, look)
+            for identity, answer in zip(followed, answers, strict=True):
+                image = view.images[identity]
+                if isinstance(answer, ConnectionLost):
+                    self._lose(view, f"image below {identity.removeprefix('path:')}", answer)
+                elif isinstance(answer, NativeError):
+                    if answer.system_errno == ENOENT or answer.code == _NO_SUCH_VOLUME:
+                        view.images[identity] = replace(image, backing_presence=Presence.MISSING)
+                elif answer and (below := image_from_volume(answer)).backing:
+                    view.images[identity] = replace(
+                        image,
+                        backing=(*image.backing, *below.backing),
+                        backing_presence=below.backing_presence,
+                    )
+                    if below.backing_presence is Presence.THERE:
+                        overlays.append(identity)
 
     # --- translating ---------------------------------------------------------------------------------------------
 
@@ -505,6 +547,7 @@ def _surroundings(view: _View) -> Surroundings:
         network_uuids={network.name: network.uuid for network in view.networks},
         network_bridges={network.name: network.bridge for network in view.networks},
         network_vlans={network.name: network.vlan for network in view.networks},
+        portgroup_vlans=view.portgroup_vlans,
         addresses=view.addresses,
     )
 

@@ -1,9 +1,9 @@
 """Reads a XenServer pool database file (`xe pool-dump-database`, /var/lib/xcp/state.db) without loading it whole.
 
 The file is XML with one element per row and one attribute per field (xapi's db_xml.ml). It may come from anywhere, so
-it is read as hostile: it is streamed through expat, a DOCTYPE (the door of entity bombs) is refused before anything
-expands, one element may not grow without end, and only the columns of `records.py` are kept. A file that ends or
-breaks in the middle still yields the rows before the break, and says what is lost.
+it is read as hostile: it is streamed, a DOCTYPE (the door of entity bombs) is refused before anything expands, one
+element may neither grow nor nest without end, and only the columns of `records.py` are kept. A file that ends or breaks
+in the middle still yields the rows before the break, and says what is lost. docs/decisions/0003 says why lxml.
 
 Effects: reads a file
 """
@@ -14,18 +14,30 @@ import asyncio
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, get_type_hints
-from xml.parsers import expat
+from typing import Any, cast, get_type_hints
 
-from xenios.drivers.xenserver.marshal import UnreadableValue, bool_of, float_of, int_of, map_of, set_of, text_of
-from xenios.drivers.xenserver.records import CLASSES, Record, Records
+from lxml import etree
+
+from xenios.drivers.xenserver.marshal import (
+    UnreadableValue,
+    bool_of,
+    float_of,
+    int_of,
+    map_of,
+    set_of,
+    text_of,
+)
+from xenios.drivers.xenserver.records import CLASSES, Record, Records, Ref
 from xenios.errors import TargetUnreadable
 from xenios.model.collection import ReadFailure
 
 CHUNK_BYTES = 256 * 1024
-ELEMENT_BYTES_MAX = 64 * 1024 * 1024
+ELEMENT_BYTES_MAX = 8 * 1024 * 1024
+"""How much may come without a new element. libxml2 itself ends at 10 million bytes."""
+DEPTH_MAX = 16
+"""Elements within each other: three in a database of today. Each open one costs a parser memory."""
 FAILURES_MAX = 100
 
 _DECODERS: dict[Any, Callable[[str], Any]] = {
@@ -57,6 +69,8 @@ class Database:
         self.schema: tuple[int, int] | None = None
         self.generation: int | None = None
         self.failures: list[ReadFailure] = []
+        self.damaged: set[Ref] = set()
+        """Rows of which a value could not be read, also when there are too many failures to list."""
         self.modified_at = 0
         """When the file was last written, in microseconds since 1970 (UTC)."""
 
@@ -64,7 +78,7 @@ class Database:
 async def read_database(path: Path) -> Database:
     """Reads the file, letting other work run in between. Raises TargetUnreadable when it is no such file."""
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:
+        with open(path, "rb", opener=_open_without_waiting) as file:  # noqa: ASYNC230 - a local file; it cannot wait
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
                 raise TargetUnreadable(f"{path} is not a regular file", remedy=_NOT_A_DUMP)
@@ -82,7 +96,8 @@ async def read_database(path: Path) -> Database:
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)  # a named pipe would wait for a writer for ever
+    # Without waiting: a named pipe would wait for a writer for ever.
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 class _Refused(Exception):
@@ -90,29 +105,32 @@ class _Refused(Exception):
 
 
 class _Parser:
-    """expat's callbacks: which table we are in, and each wanted row decoded as it passes."""
+    """What lxml calls as elements pass: which table we are in, and each wanted row decoded."""
 
     def __init__(self, path: Path) -> None:
         self.database = Database()
         self._path = path
         self._tables = {name: _TableReader(name, self.database) for name in CLASSES}
+        self._tables_not_seen = set(CLASSES)
         self._table: _TableReader | None = None
+        self._row: Mapping[str, str] | None = None
+        self._depth = 0
         self._fed_bytes = 0
+        self._bytes_since_element = 0
         self._rows = 0
         self._over = False
-        self._first_element_seen = False
-        self._expat = expat.ParserCreate()
-        self._expat.StartElementHandler = self._start
-        self._expat.StartDoctypeDeclHandler = self._refuse_doctype
+        target = cast("Any", self)  # the type stubs ask for callbacks that lxml does without
+        self._xml = etree.XMLParser(target=target, no_network=True, load_dtd=False)
 
     def feed(self, chunk: bytes) -> bool:
         """Takes the next bytes; False: nothing more can be made of the file."""
         if self._fed_bytes == 0:
             self._check_beginning(chunk)
         self._fed_bytes += len(chunk)
-        self._parse(chunk, final=False)
-        if not self._over and self._fed_bytes - self._expat.CurrentByteIndex > ELEMENT_BYTES_MAX + len(chunk):
-            self._break_off(f"one element is longer than {ELEMENT_BYTES_MAX // 2**20} MiB")
+        self._bytes_since_element += len(chunk)
+        self._parse(lambda: self._xml.feed(chunk))
+        if not self._over and self._bytes_since_element > ELEMENT_BYTES_MAX:
+            self._break_off(f"one element is longer than {ELEMENT_BYTES_MAX / 2**20:g} MiB")
         return not self._over
 
     def finish(self) -> Database:
@@ -120,7 +138,9 @@ class _Parser:
         if self._fed_bytes == 0:
             raise TargetUnreadable(f"{self._path} is empty", remedy=_NOT_A_DUMP)
         if not self._over:
-            self._parse(b"", final=True)
+            self._parse(self._xml.close)
+        if not self._over:
+            self._report_missing_tables()
         for table in self._tables.values():
             table.report_missing_references()
         return self.database
@@ -132,26 +152,19 @@ class _Parser:
                     f"{self._path} is no XenServer pool database but {what}", remedy=_NOT_A_DUMP
                 )
 
-    def _parse(self, chunk: bytes, *, final: bool) -> None:
+    def _parse(self, step: Callable[[], object]) -> None:
         try:
-            self._expat.Parse(chunk, final)
+            step()
         except _Refused as error:
-            if self._rows == 0:
-                raise TargetUnreadable(
-                    f"{self._path} is no XenServer pool database: {error}", remedy=_NOT_A_DUMP
-                ) from error
             self._break_off(str(error))
-        except expat.ExpatError as error:
-            place = f"line {error.lineno}, column {error.offset}"
-            if self._rows == 0:
-                raise TargetUnreadable(
-                    f"{self._path} is no XenServer pool database, or holds nothing of it: "
-                    f"{expat.ErrorString(error.code)} at {place}",
-                    remedy=_NOT_A_DUMP,
-                ) from error
-            self._break_off(f"{expat.ErrorString(error.code)} at {place}; the file may be cut off")
+        except etree.XMLSyntaxError as error:
+            self._break_off(f"{error.msg}; the file is damaged or cut off there")
 
     def _break_off(self, because: str) -> None:
+        if self._rows == 0:
+            raise TargetUnreadable(
+                f"{self._path} is no XenServer pool database: {because}", remedy=_NOT_A_DUMP
+            )
         self._over = True
         self.database.failures.append(
             ReadFailure(
@@ -161,34 +174,59 @@ class _Parser:
             )
         )
 
-    def _refuse_doctype(self, *_: object) -> None:
+    def _report_missing_tables(self) -> None:
+        """A table without rows is an answer; no table is none."""
+        if len(self._tables_not_seen) == len(CLASSES):
+            raise TargetUnreadable(
+                f"{self._path} is no XenServer pool database: it has none of its tables", remedy=_NOT_A_DUMP
+            )
+        for name in sorted(self._tables_not_seen):
+            self.database.failures.append(
+                ReadFailure(
+                    what=f"table {name}",
+                    because="the database does not have it",
+                    remedy="dump the database again; what such a table would hold is unknown, not absent",
+                )
+            )
+
+    # lxml calls these, by these names.
+
+    def doctype(self, *_: object) -> None:
+        """Before anything that a DOCTYPE declares."""
         raise _Refused("it has a DOCTYPE, which no XenServer writes and which may hide an entity bomb")
 
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
+    def start(self, name: str, attributes: Mapping[str, str]) -> None:
+        """At each element."""
+        self._bytes_since_element = 0
+        if self._depth == 0 and name != "database":
+            raise _Refused(f"it begins with <{name[:40]}> instead of <database>")
+        self._depth += 1
+        if self._depth > DEPTH_MAX:
+            raise _Refused(f"its elements are nested more than {DEPTH_MAX} deep")
         if name == "row":
-            self._rows += 1
-            if self._table is not None:
-                self._table.add(attributes)
+            self._row = attributes  # not taken before its end: where a file breaks off, half a row may arrive
         elif name == "table":
-            self._table = self._tables.get(attributes.get("name", ""))
-            if self._table is None:
-                # Rows of tables that nobody reads are passed over without building their attributes.
-                self._expat.StartElementHandler = None
-                self._expat.EndElementHandler = self._end_of_unread
+            table = attributes.get("name", "")
+            self._table = self._tables.get(table)
+            self._tables_not_seen.discard(table)
         elif name == "pair":
             self._manifest(attributes)
-        elif not self._first_element_seen and name != "database":
-            raise _Refused(f"it begins with <{name[:40]}> instead of <database>")
-        self._first_element_seen = True
 
-    def _end_of_unread(self, name: str) -> None:
+    def end(self, name: str) -> None:
+        """At the end of each element."""
+        self._depth -= 1
         if name == "row":
             self._rows += 1
+            if self._table is not None and self._row is not None:
+                self._table.add(self._row)
+            self._row = None
         elif name == "table":
-            self._expat.StartElementHandler = self._start
-            self._expat.EndElementHandler = None
+            self._table = None
 
-    def _manifest(self, attributes: dict[str, str]) -> None:
+    def close(self) -> None:
+        """At the end of the file."""
+
+    def _manifest(self, attributes: Mapping[str, str]) -> None:
         value = attributes.get("value", "")
         number = int(value) if re.fullmatch(r"[0-9]{1,18}", value) else None
         major, minor = self.database.schema or (0, 0)
@@ -199,6 +237,8 @@ class _Parser:
                 self.database.schema = (major, number)
             case "generation_count", int(number):
                 self.database.generation = number
+            case _:
+                pass
 
 
 class _TableReader:
@@ -216,8 +256,8 @@ class _TableReader:
         ]
         self._without_reference = 0
 
-    def add(self, attributes: dict[str, str]) -> None:
-        """One row. A value that cannot be decoded keeps its default and is reported; the row stays."""
+    def add(self, attributes: Mapping[str, str]) -> None:
+        """One row. A value that cannot be decoded keeps its default and is reported; the row stays, as damaged."""
         reference = attributes.get("_ref") or attributes.get("ref")
         if not reference:
             self._without_reference += 1
@@ -228,9 +268,15 @@ class _TableReader:
                 try:
                     values[field] = decode(value)
                 except UnreadableValue as error:
-                    self._report(f"{field} of {self._name} {attributes.get('uuid', reference)}", str(error), attributes)
+                    self._database.damaged.add(reference)
+                    self._report(
+                        f"{field} of {self._name} {attributes.get('uuid', reference)}", str(error), attributes
+                    )
         if reference in self._rows:
-            self._report(f"second row of {self._name} {reference}", "the reference is there twice", attributes)
+            self._database.damaged.add(reference)
+            self._report(
+                f"second row of {self._name} {reference}", "the reference is there twice", attributes
+            )
             return
         self._rows[reference] = self._class(**values)
 
@@ -239,7 +285,7 @@ class _TableReader:
         if self._without_reference:
             self._report(f"{self._without_reference} rows of {self._name}", "they have no reference", {})
 
-    def _report(self, what: str, because: str, attributes: dict[str, str]) -> None:
+    def _report(self, what: str, because: str, attributes: Mapping[str, str]) -> None:
         failures = self._database.failures
         if len(failures) < FAILURES_MAX:
             failures.append(
@@ -251,7 +297,9 @@ class _TableReader:
                 )
             )
         elif len(failures) == FAILURES_MAX:
-            failures.append(ReadFailure(what="more of the same", because="there are too many to list", remedy="see above"))
+            failures.append(
+                ReadFailure(what="more of the same", because="there are too many to list", remedy="see above")
+            )
 
 
 def _columns_of(field: str) -> tuple[str, ...]:

@@ -11,8 +11,11 @@ import re
 
 _PROTECTED = re.compile(r"%(.)", re.DOTALL)
 _MEANT = {".": " ", "t": "\t", "n": "\n", "r": "\r", "%": "%", "_": "  "}
-_TOKEN = re.compile(r"""\s*(?:([()])|'((?:[^'\\]|\\.)*)'|"((?:[^"\\]|\\.)*)")""", re.DOTALL)
+_TOKEN = re.compile(r"""\s*([()'"])""")
+_STOP = {quote: re.compile(rf"\\.|{quote}", re.DOTALL) for quote in ("'", '"')}
 _ESCAPED = re.compile(r"\\([0-9]{3}|.)", re.DOTALL)
+_WHOLE_NUMBER = re.compile(r"[+-]?[0-9]{1,20}")
+_NUMBERS_END = 2**63
 _OLD_ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "b": "\b"}
 
 
@@ -52,7 +55,7 @@ def map_of(value: str) -> dict[str, str]:
     if _is_plain(text, "(('", "'))"):
         split = [pair.split("' '") for pair in text[3:-3].split("') ('")]
         if text.count("'") == 4 * len(split) and all(len(pair) == 2 for pair in split):
-            return dict(split)  # type: ignore[arg-type]
+            return dict(split)
     pairs: dict[str, str] = {}
     for pair in _expression(text):
         match pair:
@@ -71,19 +74,21 @@ def bool_of(value: str) -> bool:
 
 
 def int_of(value: str) -> int:
-    """A whole number. Raises UnreadableValue."""
-    try:
-        return int(value)
-    except ValueError as error:
-        raise UnreadableValue(f"{value[:40]!r} is no whole number") from error
+    """A whole number of 64 bits, as XAPI has them. Raises UnreadableValue."""
+    if _WHOLE_NUMBER.fullmatch(value) and -_NUMBERS_END <= (number := int(value)) < _NUMBERS_END:
+        return number
+    raise UnreadableValue(f"{value[:40]!r} is no whole number of 64 bits")
 
 
 def float_of(value: str) -> float:
-    """A number. Raises UnreadableValue."""
+    """A number that can be reckoned with: finite, and no larger than a whole one. Raises UnreadableValue."""
     try:
-        return float(value)
+        number = float(value)
     except ValueError as error:
         raise UnreadableValue(f"{value[:40]!r} is no number") from error
+    if not abs(number) < _NUMBERS_END:  # so written, it refuses "nan" too
+        raise UnreadableValue(f"{value[:40]!r} is no number to reckon with")
+    return number
 
 
 def _is_plain(text: str, beginning: str, end: str) -> bool:
@@ -108,16 +113,17 @@ def _expression(text: str) -> list[str | list[str]]:
         token = _TOKEN.match(text, position)
         if token is None:
             if text[position:].strip():
-                raise UnreadableValue(f"an s-expression has an unexpected {text[position : position + 20]!r}")
+                # Where and not what: maps hold passwords, and a secret never enters an error.
+                raise UnreadableValue(f"an s-expression has something unexpected after character {position}")
             break
         position = token.end()
-        bracket, single, double = token.groups()
-        if bracket == "(":
+        sign = token.group(1)
+        if sign == "(":
             depth += 1
             if depth > 2:
                 raise UnreadableValue("an s-expression is nested deeper than a map")
             inner = [] if depth == 2 else None
-        elif bracket == ")":
+        elif sign == ")":
             depth -= 1
             if depth < 0:
                 raise UnreadableValue("an s-expression has a closing bracket too many")
@@ -127,11 +133,29 @@ def _expression(text: str) -> list[str | list[str]]:
         else:
             if depth == 0:
                 raise UnreadableValue("a set or map does not begin with a bracket")
-            atom = _atom(single, new=True) if single is not None else _atom(double, new=False)
-            (items if inner is None else inner).append(atom)  # type: ignore[arg-type]
+            end = _end_of_atom(text, position, sign)
+            atom = _atom(text[position:end], new=sign == "'")
+            (items if inner is None else inner).append(atom)
+            position = end + 1
     if depth != 0:
         raise UnreadableValue("an s-expression ends before its closing bracket")
     return items
+
+
+def _end_of_atom(text: str, beginning: int, quote: str) -> int:
+    """Where the quote is that ends an atom: the first that no backslash escapes.
+
+    One regular expression for the whole atom would keep a note per character, gigabytes for a hostile one.
+    """
+    end = text.find(quote, beginning)
+    if text.find("\\", beginning, end) < 0:
+        if end < 0:
+            raise UnreadableValue("an s-expression ends within quotes")
+        return end
+    for stop in _STOP[quote].finditer(text, beginning):
+        if stop.group() == quote:
+            return stop.start()
+    raise UnreadableValue("an s-expression ends within quotes")
 
 
 def _atom(quoted: str, *, new: bool) -> str:

@@ -58,6 +58,7 @@ class DatabaseObserver:
             source=f"database file, schema {schema}, as of its last change",
             native_version=f"database schema {schema}",
             failures=database.failures,
+            damaged=database.damaged,
         )
 
 
@@ -70,8 +71,14 @@ def _answers(database: Database) -> list[CapabilityAnswer]:
             Answer.YES if database.records.VM_guest_metrics else Answer.NO,
             "rows of VM_guest_metrics",
         ),
-        (Capability.GUEST_UPTIME, Answer.YES if database.records.VM_metrics else Answer.NO, "rows of VM_metrics"),
+        (
+            Capability.GUEST_UPTIME,
+            Answer.YES if database.records.VM_metrics else Answer.NO,
+            "rows of VM_metrics",
+        ),
         (Capability.FREE_MEMORY, Answer.NO, "computed from the recorded values; " + _OFFLINE),
         (Capability.EVENTS, Answer.NO, _OFFLINE),
     ]
-    return [CapabilityAnswer(capability=capability, answer=answer, how=how) for capability, answer, how in told]
+    return [
+        CapabilityAnswer(capability=capability, answer=answer, how=how) for capability, answer, how in told
+    ]

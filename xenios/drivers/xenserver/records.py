@@ -21,7 +21,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     uuid: str = ""
 
 
-class PoolRecord(Record):
+class PoolRecord(Record, frozen=True):
     """Class `pool`; there is exactly one."""
 
     name_label: str = ""
@@ -31,7 +31,7 @@ class PoolRecord(Record):
     other_config: dict[str, str] = {}
 
 
-class HostRecord(Record):
+class HostRecord(Record, frozen=True):
     """Class `host`."""
 
     name_label: str = ""
@@ -48,7 +48,7 @@ class HostRecord(Record):
     license_params: dict[str, str] = {}
 
 
-class HostCpuRecord(Record):
+class HostCpuRecord(Record, frozen=True):
     """Class `host_cpu`: one per processor; XenServer before 6.0 has no `host.cpu_info`."""
 
     host: Ref = NULL_REF
@@ -57,7 +57,7 @@ class HostCpuRecord(Record):
     speed: int = 0
 
 
-class HostMetricsRecord(Record):
+class HostMetricsRecord(Record, frozen=True):
     """Class `host_metrics`."""
 
     memory_total: int = 0
@@ -65,7 +65,7 @@ class HostMetricsRecord(Record):
     live: bool = False
 
 
-class VmRecord(Record):
+class VmRecord(Record, frozen=True):
     """Class `VM`: machines, templates, snapshots and control domains."""
 
     name_label: str = ""
@@ -76,6 +76,7 @@ class VmRecord(Record):
     snapshot_of: Ref = NULL_REF
     snapshot_time: str = ""
     resident_on: Ref = NULL_REF
+    scheduled_to_be_resident_on: Ref = NULL_REF
     affinity: Ref = NULL_REF
     suspend_VDI: Ref = NULL_REF
     memory_static_max: int = 0
@@ -104,7 +105,7 @@ class VmRecord(Record):
     ha_always_run: bool = False
 
 
-class VmMetricsRecord(Record):
+class VmMetricsRecord(Record, frozen=True):
     """Class `VM_metrics`."""
 
     memory_actual: int = 0
@@ -113,7 +114,7 @@ class VmMetricsRecord(Record):
     hvm: bool = False
 
 
-class VmGuestMetricsRecord(Record):
+class VmGuestMetricsRecord(Record, frozen=True):
     """Class `VM_guest_metrics`: what the guest agent reports."""
 
     os_version: dict[str, str] = {}
@@ -123,7 +124,7 @@ class VmGuestMetricsRecord(Record):
     live: bool = False
 
 
-class VbdRecord(Record):
+class VbdRecord(Record, frozen=True):
     """Class `VBD`: a VM's block device."""
 
     VM: Ref = NULL_REF
@@ -136,7 +137,7 @@ class VbdRecord(Record):
     currently_attached: bool = False
 
 
-class VdiRecord(Record):
+class VdiRecord(Record, frozen=True):
     """Class `VDI`: a disk image."""
 
     name_label: str = ""
@@ -151,7 +152,7 @@ class VdiRecord(Record):
     parent: Ref = NULL_REF
 
 
-class SrRecord(Record):
+class SrRecord(Record, frozen=True):
     """Class `SR`: a storage repository."""
 
     name_label: str = ""
@@ -163,7 +164,7 @@ class SrRecord(Record):
     virtual_allocation: int = 0
 
 
-class PbdRecord(Record):
+class PbdRecord(Record, frozen=True):
     """Class `PBD`: a host's connection to an SR."""
 
     host: Ref = NULL_REF
@@ -172,7 +173,7 @@ class PbdRecord(Record):
     device_config: dict[str, str] = {}
 
 
-class VifRecord(Record):
+class VifRecord(Record, frozen=True):
     """Class `VIF`: a VM's network card."""
 
     VM: Ref = NULL_REF
@@ -182,7 +183,7 @@ class VifRecord(Record):
     currently_attached: bool = False
 
 
-class NetworkRecord(Record):
+class NetworkRecord(Record, frozen=True):
     """Class `network`."""
 
     name_label: str = ""
@@ -190,7 +191,7 @@ class NetworkRecord(Record):
     MTU: int = 0
 
 
-class PifRecord(Record):
+class PifRecord(Record, frozen=True):
     """Class `PIF`: a host's physical, bond, VLAN or tunnel interface."""
 
     network: Ref = NULL_REF

@@ -8,7 +8,7 @@ Effects: none
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -66,10 +66,20 @@ _SECRETLESS_DEVICE_KEYS = ("server", "serverpath", "location", "target", "target
 
 
 def collection_from(
-    records: Records, *, seen_at: int, source: str, native_version: str, failures: Iterable[ReadFailure] = ()
+    records: Records,
+    *,
+    seen_at: int,
+    source: str,
+    native_version: str,
+    failures: Iterable[ReadFailure] = (),
+    damaged: Container[Ref] = frozenset(),
 ) -> Collection:
-    """Everything that the records tell. What they should tell and do not is added to `failures`."""
-    translation = _Translation(records, list(failures))
+    """Everything that the records tell. What they should tell and do not is added to `failures`.
+
+    Of a VM among the `damaged` some value could not be read: a default stands in its place, and nobody may take it for
+    the truth. So the VM counts as one whose definition was not read.
+    """
+    translation = _Translation(records, list(failures), damaged)
     return Collection(
         seen_at=seen_at,
         source=source,
@@ -87,18 +97,19 @@ def micros_of(text: str) -> int | None:
     if not text or text == _NEVER:
         return None
     try:
-        moment = datetime.strptime(text.replace("-", ""), "%Y%m%dT%H:%M:%SZ").replace(tzinfo=UTC)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return int(moment.timestamp()) * 1_000_000
+    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * 1_000_000
 
 
 class _Translation:
     """One pass over one pool's records, with the joins that it needs made once."""
 
-    def __init__(self, records: Records, failures: list[ReadFailure]) -> None:
+    def __init__(self, records: Records, failures: list[ReadFailure], damaged: Container[Ref]) -> None:
         self.records = records
         self.failures = failures
+        self.damaged = damaged
         self._vbds = _grouped(records.VBD, lambda vbd: vbd.VM)
         self._vifs = _grouped(records.VIF, lambda vif: vif.VM)
         self._vlans = {pif.network: pif.VLAN for pif in records.PIF.values() if pif.VLAN >= 0}
@@ -107,7 +118,7 @@ class _Translation:
             if vm.is_a_snapshot and vm.snapshot_of in records.VM:
                 snapshot = Snapshot(uuid=vm.uuid, name=vm.name_label, taken_at=micros_of(vm.snapshot_time))
                 self._snapshots[vm.snapshot_of].append(snapshot)
-        self._storages = {ref: storage for ref, storage in zip(records.SR, self.storages(), strict=True)}
+        self._storages = dict(zip(records.SR, self.storages(), strict=True))
 
     # --- pool and hosts ------------------------------------------------------------------------------------------
 
@@ -118,7 +129,7 @@ class _Translation:
             self.failures.append(
                 ReadFailure(
                     what="the pool",
-                    because="the database has no pool record",
+                    because="there is no pool record among what could be read",
                     remedy="check that this is the database of a pool's master",
                 )
             )
@@ -153,7 +164,7 @@ class _Translation:
                 memory_bytes_total=total,
                 memory_bytes_free=free,
                 memory_free_source=source,
-                memory_bytes_overhead=host.memory_overhead,
+                memory_bytes_overhead=_told(host.memory_overhead),
                 live=_answer(metrics.live) if metrics is not None else Answer.UNKNOWN,
                 enabled=_answer(host.enabled),
                 capabilities=tuple(self._capabilities(host)),
@@ -161,12 +172,20 @@ class _Translation:
 
     def _free_memory(self, ref: Ref, host: HostRecord, total: int | None) -> tuple[int | None, str]:
         """Free memory as XAPI's host.compute_free_memory defines it (ocaml/xapi/memory_check.ml)."""
-        if total is None:
+        metrics = self.records.host_metrics.get(host.metrics)
+        if metrics is not None and (recorded := _told(metrics.memory_free)) is not None:
+            # Releases of today keep it at zero.
+            return recorded, "host_metrics.memory_free, as recorded"
+        used = _told(host.memory_overhead)
+        if total is None or used is None:
             return None, ""
-        used = host.memory_overhead
         for vm in self.records.VM.values():
-            if vm.resident_on == ref:
-                used += vm.memory_dynamic_min + _overhead_bytes(vm)
+            for place in (vm.resident_on, vm.scheduled_to_be_resident_on):
+                if place == ref:
+                    least, overhead = _told(vm.memory_dynamic_min), _overhead_bytes(vm)
+                    if least is None or overhead is None:
+                        return None, ""
+                    used += least + overhead
         return max(0, total - used), "XAPI's compute_free_memory, from the recorded values"
 
     def _cpu(self, ref: Ref, host: HostRecord) -> Cpu:
@@ -189,9 +208,7 @@ class _Translation:
         if not processors:
             return Cpu(count=None)
         first = processors[0]
-        return Cpu(
-            count=len(processors), model=first.modelname, vendor=first.vendor, mhz=first.speed or None
-        )
+        return Cpu(count=len(processors), model=first.modelname, vendor=first.vendor, mhz=first.speed or None)
 
     def _capabilities(self, host: HostRecord) -> Iterable[CapabilityAnswer]:
         hvm = any(capability.startswith("hvm") for capability in host.capabilities)
@@ -208,7 +225,9 @@ class _Translation:
     ) -> CapabilityAnswer:
         value = host.license_params.get(key)
         answer = Answer.UNKNOWN if value is None else _answer(value != refused)
-        return CapabilityAnswer(capability=capability, answer=answer, how=f"{key} in the host's licence parameters")
+        return CapabilityAnswer(
+            capability=capability, answer=answer, how=f"{key} in the host's licence parameters"
+        )
 
     # --- storage and networks ------------------------------------------------------------------------------------
 
@@ -216,10 +235,14 @@ class _Translation:
         """The pool's storage repositories."""
         pbds = _grouped(self.records.PBD, lambda pbd: pbd.SR)
         for ref, sr in self.records.SR.items():
-            attached, detached, where = [], [], ""
+            attached: list[str] = []
+            detached: list[str] = []
+            where = ""
             for _, pbd in pbds.get(ref, ()):
                 host = self.records.host.get(pbd.host)
-                (attached if pbd.currently_attached else detached).append(host.uuid if host is not None else pbd.host)
+                (attached if pbd.currently_attached else detached).append(
+                    host.uuid if host is not None else pbd.host
+                )
                 where = where or _device_words(pbd.device_config)
             yield Storage(
                 uuid=sr.uuid,
@@ -275,7 +298,9 @@ class _Translation:
             name=vm.name_label,
             kind=_kind(vm),
             power_state=power_state,
-            power_reason="" if power_state is not PowerState.UNKNOWN else f"XAPI says {vm.power_state[:40]!r}",
+            power_reason=""
+            if power_state is not PowerState.UNKNOWN
+            else f"XAPI says {vm.power_state[:40]!r}",
             host_uuid=host.uuid if host is not None else None,
             preferred_host_uuid=affinity.uuid if affinity is not None else None,
             vcpus=(metrics.VCPUs_number if on and metrics is not None else 0) or vm.VCPUs_at_startup or None,
@@ -296,17 +321,18 @@ class _Translation:
             blocked_operations=tuple(sorted(vm.blocked_operations)),
             annotations=_annotations(vm),
             tags=tuple(vm.tags),
+            definition_read=ref not in self.damaged,
             dangling=tuple(dangling),
         )
 
     def _memory(self, vm: VmRecord, actual: int) -> Memory:
         recorded = vm.memory_overhead > 0
         return Memory(
-            bytes_max=vm.memory_static_max,
-            bytes_dynamic_max=vm.memory_dynamic_max,
-            bytes_dynamic_min=vm.memory_dynamic_min,
-            bytes_static_min=vm.memory_static_min,
-            bytes_actual=actual or None,
+            bytes_max=_told(vm.memory_static_max),
+            bytes_dynamic_max=_told(vm.memory_dynamic_max),
+            bytes_dynamic_min=_told(vm.memory_dynamic_min),
+            bytes_static_min=_told(vm.memory_static_min),
+            bytes_actual=_told(actual),
             bytes_overhead=_overhead_bytes(vm),
             overhead_source="recorded by XAPI" if recorded else "computed by XAPI's formula",
         )
@@ -393,7 +419,9 @@ def _followed(ref: Ref, table: Mapping[Ref, RecordT], what: str, dangling: list[
     return record
 
 
-def _grouped(table: Mapping[Ref, RecordT], key: Callable[[RecordT], Ref]) -> dict[Ref, list[tuple[Ref, RecordT]]]:
+def _grouped(
+    table: Mapping[Ref, RecordT], key: Callable[[RecordT], Ref]
+) -> dict[Ref, list[tuple[Ref, RecordT]]]:
     groups: dict[Ref, list[tuple[Ref, RecordT]]] = defaultdict(list)
     for ref, record in table.items():
         groups[key(record)].append((ref, record))
@@ -402,12 +430,13 @@ def _grouped(table: Mapping[Ref, RecordT], key: Callable[[RecordT], Ref]) -> dic
 
 def _by_device(devices: Iterable[tuple[Ref, DeviceT]]) -> list[DeviceT]:
     """VBDs or VIFs in the order of their device numbers."""
+    return sorted((device for _, device in devices), key=_device_number)
 
-    def number(device: DeviceT) -> tuple[int, str]:
-        name = device.userdevice if isinstance(device, VbdRecord) else device.device
-        return (int(name), name) if name.isdecimal() else (1_000, name)
 
-    return sorted((device for _, device in devices), key=number)
+def _device_number(device: VbdRecord | VifRecord) -> tuple[int, str]:
+    name = device.userdevice if isinstance(device, VbdRecord) else device.device
+    place = _int(name)
+    return (1_000 if place is None else place, name)
 
 
 def _kind(vm: VmRecord) -> VmKind:
@@ -426,10 +455,17 @@ def _virtualisation(vm: VmRecord) -> str:
     return "hvm" if vm.HVM_boot_policy else "pv"
 
 
-def _overhead_bytes(vm: VmRecord) -> int:
+def _told(size: int) -> int | None:
+    """A size of memory; XAPI has none that is zero, so zero is what stands where nothing was told."""
+    return size if size > 0 else None
+
+
+def _overhead_bytes(vm: VmRecord) -> int | None:
     """Recorded by XAPI since XenServer 6; computed by its formula for older records."""
     if vm.memory_overhead > 0:
         return vm.memory_overhead
+    if _told(vm.memory_static_max) is None:
+        return None
     return overhead_bytes(_virtualisation(vm), vm.memory_static_max, vm.VCPUs_max, vm.HVM_shadow_multiplier)
 
 
@@ -455,7 +491,11 @@ def _product(software_version: Mapping[str, str]) -> str:
 
 def _format(vdi: VdiRecord, storage: Storage | None) -> str:
     """The image format where a key or the kind of storage says it; None of XAPI's own fields does."""
-    if declared := vdi.sm_config.get("image-format") or vdi.sm_config.get("vdi_type") or vdi.sm_config.get("type"):
+    if (
+        declared := vdi.sm_config.get("image-format")
+        or vdi.sm_config.get("vdi_type")
+        or vdi.sm_config.get("type")
+    ):
         return {"aio": "raw"}.get(declared, declared)
     if storage is not None and storage.type == "iso":
         return "iso"
@@ -472,4 +512,4 @@ def _answer(value: bool) -> Answer:
 
 
 def _int(text: str | None) -> int | None:
-    return int(text) if text and text.isdecimal() else None
+    return int(text) if text and text.isdecimal() and len(text) < 19 else None
