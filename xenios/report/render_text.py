@@ -7,42 +7,27 @@ Effects: none
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from io import StringIO
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from xenios.decide.findings import KINDS
 from xenios.decide.precedent import Harm
 from xenios.model.collection import ReadFailure
 from xenios.model.decision import Finding, Severity
-from xenios.model.inventory import Answer, Disk, DiskKind, PowerState
 from xenios.report.render_text_details import details_of
+from xenios.report.render_text_tables import name_of, tables_of
 from xenios.report.schema import Report, Summary, TargetReport, VmReport
-from xenios.report.words import NOT_TOLD, bytes_text, number_text, plural, shown, time_text
+from xenios.report.words import bytes_text, plural, shown, time_text
 
 SUBJECTS_SHOWN_MAX = 12
 
 _SEVERITY_STYLE = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
-_POWER_STYLE = {
-    PowerState.RUNNING: "green",
-    PowerState.CRASHED: "bold red",
-    PowerState.UNKNOWN: "bold yellow",
-    PowerState.PAUSED: "yellow",
-}
-_ADOPTION_STYLE = {"yes": "green", "ask the operator": "yellow", "not now": "yellow", "no": "red"}
 _ADOPTION_ORDER = ("yes", "ask the operator", "not now", "no")
-_HARM_WORDS = {
-    Harm.NONE: "nothing",
-    Harm.ON_CHANGE: "destroy on first change",
-    Harm.STOPPED: "stop",
-    Harm.RECORD_DESTROYED: "DESTROY at once",
-}
 
 
 def render_text(report: Report, *, width: int, colour: bool, details: bool = False) -> str:
@@ -73,13 +58,7 @@ def _print_target(console: Console, target: TargetReport, compare: str | None, *
     _print_meaning(console, target.summary, compare, complete=target.status == "complete")
     _print_findings(console, target.findings)
     _print_refusals(console, target.vms)
-    for title, table in (
-        ("Hosts", _host_table(target)),
-        ("Room: memory", _room_table(target)),
-        ("Storage", _storage_table(target)),
-        ("Networks", _network_table(target)),
-        (f"VMs ({len(target.vms)})", _vm_table(target.vms, compare)),
-    ):
+    for title, table in tables_of(target, compare, console.width):
         console.print()
         console.print(Text(title, style="bold"))
         console.print(table)
@@ -142,7 +121,7 @@ def _print_meaning(console: Console, summary: Summary, compare: str | None, *, c
         later = summary.by_harm.get(Harm.ON_CHANGE, 0)
         lines.append(
             f"{compare} would destroy {plural(destroyed, 'VM')} as soon as it connects and {later} more at their first "
-            f"change (their records; the disks stay); it would leave {summary.by_harm.get(Harm.NONE, 0)} alone."
+            f"change (their records; the disks stay); it would leave {summary.by_harm.get(Harm.NONE) or 'none'} alone."
         )
     for line in lines:
         console.print(Text("  " + line))
@@ -182,124 +161,12 @@ def _print_refusals(console: Console, vms: Iterable[VmReport]) -> None:
     for rule, refused in by_rule.items():
         console.print(Text(f"  {rule} ({len(refused)})", style="bold"))
         for vm, because, _ in refused[:SUBJECTS_SHOWN_MAX]:
-            console.print(Padding(Text(f"{_name(vm)}: {shown(because)}"), (0, 0, 0, 4)))
+            console.print(Padding(Text(f"{name_of(vm)}: {shown(because)}"), (0, 0, 0, 4)))
         if len(refused) > SUBJECTS_SHOWN_MAX:
             console.print(
                 Text(f"    … and {len(refused) - SUBJECTS_SHOWN_MAX} more (--json or --html has all)")
             )
         console.print(Padding(Text(f"→ {refused[0][2]}", style="dim"), (0, 0, 0, 4)))
-
-
-def _table(*columns: str, right: Iterable[str] = ()) -> Table:
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
-    for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
-    return table
-
-
-def _host_table(target: TargetReport) -> Table:
-    table = _table("Name", "Product", "Address", "CPUs", "Model", "Memory", "State", right=("CPUs", "Memory"))
-    for host in target.hosts:
-        state = {
-            (Answer.NO, Answer.YES): "NOT LIVE",
-            (Answer.NO, Answer.NO): "NOT LIVE, disabled",
-            (Answer.YES, Answer.NO): "live, disabled",
-            (Answer.YES, Answer.YES): "live",
-        }.get((host.live, host.enabled), f"live: {host.live.value}, enabled: {host.enabled.value}")
-        table.add_row(
-            shown(host.name),
-            shown(f"{host.product} {host.version}"),
-            shown(host.address) or NOT_TOLD,
-            number_text(host.cpu.count),
-            shown(host.cpu.model) or NOT_TOLD,
-            bytes_text(host.memory_bytes_total),
-            Text(state, style="green" if state == "live" else "yellow"),
-        )
-    return table
-
-
-def _room_table(target: TargetReport) -> Table:
-    names = {host.uuid: host.name for host in target.hosts}
-    figures = (
-        "Total",
-        "Overhead",
-        "Declared",
-        "Free: declared",
-        "Free: measured",
-        "Free: worst",
-        "May start",
-        "Drift",
-    )
-    table = _table("Host", *figures, right=figures)
-    for room in target.rooms:
-        declared = bytes_text(room.bytes_declared) + (
-            f" +{room.vms_not_told} not told" if room.vms_not_told else ""
-        )
-        table.add_row(
-            shown(names.get(room.host_uuid, room.host_uuid)),
-            bytes_text(room.bytes_total),
-            bytes_text(room.bytes_overhead),
-            declared,
-            bytes_text(room.bytes_free_declared),
-            bytes_text(room.bytes_free_measured),
-            Text(bytes_text(room.bytes_free), style="bold" if (room.bytes_free or 0) >= 0 else "bold red"),
-            bytes_text(room.bytes_may_start) if room.vms_may_start else "–",
-            bytes_text(room.bytes_drift),
-        )
-    return table
-
-
-def _storage_table(target: TargetReport) -> Table:
-    table = _table(
-        "Name", "Type", "Size", "Used", "Allocated", "Reach", "Where", right=("Size", "Used", "Allocated")
-    )
-    for storage in target.storages:
-        reach = storage.sharing.value + ("" if storage.active is not Answer.NO else ", inactive")
-        table.add_row(
-            shown(storage.name),
-            shown(storage.type) + (" (images)" if storage.content == "images" else ""),
-            bytes_text(storage.size_bytes),
-            bytes_text(storage.used_bytes),
-            bytes_text(storage.allocated_bytes),
-            reach,
-            shown(storage.where) or NOT_TOLD,
-        )
-    return table
-
-
-def _network_table(target: TargetReport) -> Table:
-    table = _table("Name", "Type", "Bridge", "VLAN", "MTU", right=("VLAN", "MTU"))
-    for network in target.networks:
-        table.add_row(
-            shown(network.name),
-            shown(network.type) + ("" if network.active is not Answer.NO else ", inactive"),
-            shown(network.bridge) or NOT_TOLD,
-            number_text(network.vlan),
-            number_text(network.mtu),
-        )
-    return table
-
-
-def _vm_table(vms: Sequence[VmReport], compare: str | None) -> Table:
-    columns = ["Name", "Power", "Host", "vCPU", "Memory", "Disks", "Managed by", "Adopt", "Findings"]
-    table = _table(*columns, *([f"{compare} would"] if compare else []), right=("vCPU", "Memory", "Disks"))
-    for vm in vms:
-        row: list[Text | str] = [
-            _name(vm),
-            Text(vm.power_state.value, style=_POWER_STYLE.get(vm.power_state, "")),
-            shown(vm.host_name) or NOT_TOLD,
-            number_text(vm.vcpus),
-            bytes_text(vm.memory.bytes_max),
-            _disk_words(vm.disks),
-            ", ".join(str(seen.manager) for seen in vm.managers) or "nobody seen",
-            Text(vm.may_be_adopted, style=_ADOPTION_STYLE.get(vm.may_be_adopted, "")),
-            _finding_words(vm.findings),
-        ]
-        if vm.precedent is not None:
-            harmed = vm.precedent.harm is not Harm.NONE
-            row.append(Text(_HARM_WORDS[vm.precedent.harm], style="red" if harmed else "green"))
-        table.add_row(*row)
-    return table
 
 
 def _print_others(console: Console, target: TargetReport) -> None:
@@ -310,7 +177,7 @@ def _print_others(console: Console, target: TargetReport) -> None:
         ("templates", target.templates),
         ("snapshots", target.snapshots),
     ):
-        names = ", ".join(_name(vm) for vm in vms[:SUBJECTS_SHOWN_MAX])
+        names = ", ".join(name_of(vm) for vm in vms[:SUBJECTS_SHOWN_MAX])
         more = f", … {len(vms) - SUBJECTS_SHOWN_MAX} more" if len(vms) > SUBJECTS_SHOWN_MAX else ""
         console.print(Padding(Text(f"{len(vms)} {title}{': ' if names else ''}{names}{more}"), (0, 0, 0, 2)))
 
@@ -326,25 +193,3 @@ def _print_closing(console: Console, report: Report) -> None:
                 style="bold red",
             )
         )
-
-
-def _name(vm: VmReport) -> str:
-    return shown(vm.name) if vm.name.strip() else f"(no name, {vm.uuid})"
-
-
-def _finding_words(findings: Iterable[Finding]) -> str:
-    counts = Counter(finding.severity for finding in findings)
-    return (
-        ", ".join(f"{counts[severity]} {severity.value}" for severity in Severity if counts[severity])
-        or NOT_TOLD
-    )
-
-
-def _disk_words(disks: Iterable[Disk]) -> str:
-    real = [disk for disk in disks if disk.kind is DiskKind.DISK]
-    if not real:
-        return NOT_TOLD
-    sizes = [disk.size_bytes for disk in real]
-    known = [size for size in sizes if size is not None]
-    total = bytes_text(sum(known)) if len(known) == len(sizes) else "not told"
-    return f"{len(real)}: {total}"

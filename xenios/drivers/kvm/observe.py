@@ -328,7 +328,7 @@ class KvmObserver:
 
         def use(pair: tuple[str, bool]) -> None:
             view.networks.append(network_from(*pair))
-            view.portgroup_vlans.update(portgroup_vlans_from(pair[0]))
+            view.portgroup_vlans |= portgroup_vlans_from(pair[0])
 
         self._translate(view, "network", networks, answers, use)
         if depth is Depth.REPORT:
