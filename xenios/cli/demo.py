@@ -5,6 +5,7 @@ Effects: reads the example; writes one HTML page where the user says
 
 from __future__ import annotations
 
+import sys
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -33,5 +34,6 @@ def demo(html_file: Path) -> int:
     print_report(report)
     write_html(report, html_file)
     click.echo(f"The same as a page to show around: {html_file.resolve()}")
-    click.echo("Now your own: xenios inspect qemu:///system, or a file from xe pool-dump-database.")
+    command = sys.argv[0] if Path(sys.argv[0]).name == "xenios" else "xenios"
+    click.echo(f"Now your own: {command} inspect qemu:///system, or a file from xe pool-dump-database.")
     return 0 if report.complete else 1

@@ -114,7 +114,11 @@ class _Translation:
         self._vifs = _grouped(records.VIF, lambda vif: vif.VM)
         self._vlans = {pif.network: pif.VLAN for pif in records.PIF.values() if pif.VLAN >= 0}
         self._snapshots: dict[Ref, list[Snapshot]] = defaultdict(list)
+        # A VM that is scheduled to come to a host counts there too, as it does for XAPI.
+        self._residents: dict[Ref, list[VmRecord]] = defaultdict(list)
         for vm in records.VM.values():
+            self._residents[vm.resident_on].append(vm)
+            self._residents[vm.scheduled_to_be_resident_on].append(vm)
             if vm.is_a_snapshot and vm.snapshot_of in records.VM:
                 snapshot = Snapshot(uuid=vm.uuid, name=vm.name_label, taken_at=micros_of(vm.snapshot_time))
                 self._snapshots[vm.snapshot_of].append(snapshot)
@@ -179,13 +183,11 @@ class _Translation:
         used = _told(host.memory_overhead)
         if total is None or used is None:
             return None, ""
-        for vm in self.records.VM.values():
-            for place in (vm.resident_on, vm.scheduled_to_be_resident_on):
-                if place == ref:
-                    least, overhead = _told(vm.memory_dynamic_min), _overhead_bytes(vm)
-                    if least is None or overhead is None:
-                        return None, ""
-                    used += least + overhead
+        for vm in self._residents[ref]:
+            least, overhead = _told(vm.memory_dynamic_min), _overhead_bytes(vm)
+            if least is None or overhead is None:
+                return None, ""
+            used += least + overhead
         return max(0, total - used), "XAPI's compute_free_memory, from the recorded values"
 
     def _cpu(self, ref: Ref, host: HostRecord) -> Cpu:
