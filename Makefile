@@ -50,7 +50,8 @@ docs: ## Write the generated pages of docs/ anew
 .PHONY: bench
 bench: ## Run the benchmarks, one after the other
 	@scripts/setup test
-	@for file in benchmarks/bench_*.py; do echo "== $$file"; $(PYTHON) "$$file" $(ARGS) || exit; done
+	@for file in benchmarks/bench_*.py; do echo "== $$file"; \
+		$(PYTHON) -m "benchmarks.$$(basename "$$file" .py)" $(ARGS) || exit; done
 
 # No header and no index address: the files say what is installed, not where it came from.
 COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -66,5 +67,5 @@ lock: ## Write requirements/ anew from pyproject.toml; ARGS=--upgrade for newer 
 
 .PHONY: clean
 clean: ## Remove everything that these commands made
-	rm -rf .venv .tools dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .tools xenios-demo.html dist build .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -48,9 +48,7 @@ def option(data: bytes, wanted: int) -> bytes:
 def packet(mac: bytes, payload: bytes) -> bytes:
     """The payload as a frame to everybody from an address of nobody: Ethernet, IP and UDP around it."""
     datagram = struct.pack("!HHHH", 68, 67, 8 + len(payload), 0) + payload
-    header = struct.pack(
-        "!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, 17, 0, bytes(4), b"\xff" * 4
-    )
+    header = struct.pack("!BBHHHBBH4s4s", 0x45, 0, 20 + len(datagram), 0, 0, 64, 17, 0, bytes(4), b"\xff" * 4)
     total = sum(struct.unpack("!10H", header))
     total = (total & 0xFFFF) + (total >> 16)
     checksum = ~(total + (total >> 16)) & 0xFFFF

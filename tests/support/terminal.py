@@ -16,6 +16,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 import unicodedata
@@ -25,6 +26,12 @@ from types import TracebackType
 from tests.support.command import ROOT, environment
 
 SECONDS_MAX = 60.0
+# Makes the terminal on standard input the one whose keyboard interrupts the command, and becomes the command.
+_TAKE_TERMINAL = """
+import fcntl, os, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
@@ -40,14 +47,13 @@ class Terminal:
         fcntl.ioctl(inside, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
         try:
             self.process = subprocess.Popen(
-                list(command),
+                [sys.executable, "-I", "-S", "-c", _TAKE_TERMINAL, *command],
                 stdin=inside,
                 stdout=inside,
                 stderr=inside,
                 cwd=ROOT,
                 env=environment({"TERM": "xterm-256color", "COLUMNS": None, **(env or {})}),
                 start_new_session=True,
-                preexec_fn=_take_terminal,
             )
         finally:
             os.close(inside)
@@ -117,8 +123,9 @@ class Terminal:
                         column = 0
                     row = lines[-1]
                     row += [" "] * (column - len(row))
-                    row[column : column + 1] = [character]
-                    column += width(character)
+                    cells = width(character)
+                    row[column : column + cells] = [character] + [""] * (cells - 1)
+                    column += cells
         return ["".join(line).rstrip() for line in lines]
 
 
@@ -133,8 +140,3 @@ def width(text: str) -> int:
 def plain(text: str) -> str:
     """A text without colours."""
     return _COLOUR.sub("", text)
-
-
-def _take_terminal() -> None:
-    """Make the terminal on standard input the one whose keyboard interrupts this process."""
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import math
 import os
 import shutil
 import sys
@@ -52,6 +53,7 @@ WIDTH_WITHOUT_TERMINAL = 140
     type=click.FloatRange(min=0.1, max=86_400),
     default=30.0,
     show_default=True,
+    callback=lambda _context, _parameter, seconds: _finite(seconds),
     metavar="SECONDS",
     help="Give up on a target that has not answered by then.",
 )
@@ -139,6 +141,12 @@ def write_html(report: Report, file: Path) -> None:
         raise XeniosError(
             f"cannot write {file}: {error.strerror or error}", remedy="give --html a file that you may write"
         ) from error
+
+
+def _finite(seconds: float) -> float:
+    if math.isnan(seconds):  # no range check notices it
+        raise click.BadParameter("nan is no number of seconds.")
+    return seconds
 
 
 def _width_from_environment() -> int:

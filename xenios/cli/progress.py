@@ -19,6 +19,8 @@ from xenios.report.words import shown
 APPEARS_AFTER_SECONDS = 1.0
 _REDRAW_SECONDS = 0.2
 _COLUMNS_NOT_TOLD = 80
+_COLUMNS_LEFT_FREE = 4
+"""For the ^C that a terminal shows at the end of the line; it must not wrap."""
 _CLEAR = "\r\x1b[2K"
 
 
@@ -72,7 +74,8 @@ class ProgressLine:
             more = f"; {len(self._doing) - 3} more" if len(self._doing) > 3 else ""
             line = f"reading, {seconds:.0f} s: {doing}{more}"
             # One row, or clearing the line would leave the rows above it.
-            self._stream.write(_CLEAR + set_cell_size(line, min(cell_len(line), self._columns() - 1)))
+            columns = min(cell_len(line), self._columns() - _COLUMNS_LEFT_FREE)
+            self._stream.write(_CLEAR + set_cell_size(line, columns))
             self._stream.flush()
         self._stream.write(_CLEAR)
         self._stream.flush()

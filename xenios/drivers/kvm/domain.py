@@ -266,13 +266,14 @@ def _with_image(disk: Disk, live: ImageFigures | None, image: ImageFigures | Non
         return disk
     image = image or ImageFigures()
     live = live or ImageFigures()
+    ends_in_a_gap = image.backing_presence is Presence.MISSING
     return replace(
         disk,
         size_bytes=live.size_bytes if live.size_bytes is not None else image.size_bytes,
         used_bytes=live.used_bytes if live.used_bytes is not None else image.used_bytes,
         format=disk.format or image.format,
         presence=image.presence,
-        backing=(image.backing if image.backing_presence is Presence.MISSING else disk.backing) or image.backing,
+        backing=image.backing if ends_in_a_gap else disk.backing or image.backing,
         backing_presence=image.backing_presence,
     )
 

@@ -125,7 +125,7 @@ def network_from(xml: str, active: bool) -> Network:
 
 
 def portgroup_vlans_from(xml: str) -> dict[tuple[str, str], int | None]:
-    """VLANs that a network gives its NICs, by network and portgroup; "" is the default one. Raises UnreadableDefinition."""
+    """VLANs that a network gives its NICs, by network and portgroup ("": the default). Raises UnreadableDefinition."""
     root = parse(xml)
     name = root.findtext("name", "")
     vlans: dict[tuple[str, str], int | None] = {}

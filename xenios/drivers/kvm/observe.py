@@ -320,7 +320,9 @@ class KvmObserver:
         )
 
     async def _read_networks(self, view: _View, depth: Depth) -> None:
-        networks: list[Any] = await self._ask(view, "networks", lambda c: c.listAllNetworks(0), [], Capability.NETWORKS)
+        networks: list[Any] = await self._ask(
+            view, "networks", lambda c: c.listAllNetworks(0), [], Capability.NETWORKS
+        )
         networks.sort(key=lambda network: str(network.name()))
         answers = await self._client.ask_each(
             networks, lambda net: (str(net.XMLDesc(0)), bool(net.isActive()))
@@ -471,7 +473,7 @@ class KvmObserver:
                 view.images[identity] = image_from_volume(answer)
 
     async def _read_backing(self, view: _View) -> None:
-        """Follows images below overlays down to the last; one that was there at the pool's refresh may be gone since."""
+        """Follows images below overlays down to the last; one that was there at the pool's refresh may be gone."""
         overlays = [
             identity for identity, image in view.images.items() if image.backing_presence is Presence.THERE
         ]
