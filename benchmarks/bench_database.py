@@ -64,7 +64,11 @@ def _measure(file: Path) -> None:
     print(f"database of {size / 2**20:.1f} MiB, medians of {ROUNDS} rounds:")
     for name, values in seconds.items():
         print(time_line(name, values))
-    print(ratio_line("into a Collection / lxml", seconds["into a Collection"], seconds["lxml parses"], "at most 3"))
+    print(
+        ratio_line(
+            "into a Collection / lxml", seconds["into a Collection"], seconds["lxml parses"], "at most 3"
+        )
+    )
     print(f"memory / file: {grown / size:.2f}  (claim: below 3)")
 
 

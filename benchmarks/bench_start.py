@@ -31,7 +31,10 @@ def main() -> int:
         print(time_line(name, values))
     print(
         ratio_line(
-            "xenios --help / bare Python", seconds["xenios --help"], seconds["Python that does nothing"], "under 150 ms"
+            "xenios --help / bare Python",
+            seconds["xenios --help"],
+            seconds["Python that does nothing"],
+            "under 150 ms",
         )
     )
     return 0

@@ -32,7 +32,7 @@ def rules_page() -> str:
     lines = [
         MADE_FROM.format("xenios/decide/"),
         "# Rules\n\n",
-        "Every \"no\" that Xenios says comes from a row of a table. A rule's id is for ever.\n\n",
+        'Every "no" that Xenios says comes from a row of a table. A rule\'s id is for ever.\n\n',
         "## May a VM be adopted?\n\n",
         "Every row that matches is a reason, so that all can be put right at once. When no row matches, the VM\n",
         "may be adopted, and adopting changes nothing but our mark.\n\n",
@@ -54,7 +54,9 @@ def findings_page() -> str:
         "decides anything.\n\n",
         "| code | severity | meaning | what to do |\n|---|---|---|---|\n",
     ]
-    lines += [f"| `{kind.code}` | {kind.severity.value} | {kind.meaning} | {kind.remedy} |\n" for kind in KINDS]
+    lines += [
+        f"| `{kind.code}` | {kind.severity.value} | {kind.meaning} | {kind.remedy} |\n" for kind in KINDS
+    ]
     return "".join(lines)
 
 

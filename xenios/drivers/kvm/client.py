@@ -16,6 +16,7 @@ import contextlib
 import functools
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -120,11 +121,14 @@ class LibvirtClient:
 
         if items and self._lost is None:
             shares = [self._threads.run(functools.partial(share, start)) for start in range(THREADS)]
+            _bulk_reads.add(self)
             try:
                 await self._wait(asyncio.gather(*shares))
             except ConnectionLost:
                 for waiting in shares:
                     waiting.cancel()
+            finally:
+                _bulk_reads.discard(self)
         lost = ConnectionLost(self._lost or "the connection was lost before this was answered")
         return [lost if answer is unanswered else answer for answer in answers]
 
@@ -235,6 +239,13 @@ _ABANDONED: list[Any] = []
 
 _event_loop_started = threading.Lock()
 
+_bulk_reads: set[LibvirtClient] = set()
+"""Who reads in bulk now. Each question on a connection wakes libvirt's event loop twice, to no end, since the asking
+thread reads its own answer; every waking takes the interpreter's lock from the threads that have work to do."""
+
+EVENTS_WAIT_SECONDS = 0.02
+"""How long events may wait while a bulk read is under way: nothing against a keepalive's seconds."""
+
 
 def load_libvirt() -> Any:
     """The libvirt module. Raises TargetUnreadable with the way to install it when it is not there."""
@@ -258,6 +269,8 @@ def _start_event_loop(libvirt: Any) -> None:
     def run_for_ever() -> None:
         while True:
             libvirt.virEventRunDefaultImpl()
+            if _bulk_reads:
+                time.sleep(EVENTS_WAIT_SECONDS)
 
     threading.Thread(target=run_for_ever, name="libvirt events", daemon=True).start()
 

@@ -207,7 +207,8 @@ def _state_of(stats: Mapping[str, Any]) -> tuple[int, int]:
 def _devices(root: ET.Element) -> Devices:
     """The domain's devices by tag: one pass over them instead of a search for each kind."""
     devices: Devices = defaultdict(list)
-    for element in root.iterfind("devices/*"):
+    listed = root.find("devices")
+    for element in listed if listed is not None else ():
         devices[element.tag].append(element)
     return devices
 
@@ -418,12 +419,11 @@ def _passthrough(devices: Devices) -> Iterator[str]:
 def _guest(devices: Devices, metadata: ET.Element | None, state: int) -> Guest:
     tools = ToolsState.UNKNOWN
     if _POWER_STATES.get(state) in (PowerState.RUNNING, PowerState.PAUSED):
-        targets = (target for channel in devices["channel"] for target in channel.iter("target"))
-        connected = any(
-            target.get("name") == "org.qemu.guest_agent.0" and target.get("state") == "connected"
-            for target in targets
-        )
-        tools = ToolsState.WORKING if connected else ToolsState.ABSENT
+        tools = ToolsState.ABSENT
+        for channel in devices["channel"]:
+            target = channel.find("target")
+            if target is not None and target.get("name") == "org.qemu.guest_agent.0":
+                tools = ToolsState.WORKING if target.get("state") == "connected" else ToolsState.ABSENT
     return Guest(os=_os_from(metadata), tools=tools)
 
 
@@ -444,7 +444,8 @@ def _annotations(root: ET.Element, metadata: ET.Element | None) -> dict[str, str
         words = [element.tag.rpartition("}")[2], *(f"{key}={value}" for key, value in element.attrib.items())]
         words += [text for part in element.iter() if (text := (part.text or "").strip())]
         found[namespace] = " ".join(words)[:_ANNOTATION_CHARACTERS_MAX]
-    for entry in root.iterfind("sysinfo/system/entry"):
+    sysinfo = root.find("sysinfo")
+    for entry in sysinfo.iter("entry") if sysinfo is not None else ():
         if entry.get("name") in ("manufacturer", "product"):
             found[f"smbios:{entry.get('name')}"] = (entry.text or "")[:_ANNOTATION_CHARACTERS_MAX]
     for key in ("title", "description"):

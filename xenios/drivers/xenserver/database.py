@@ -48,7 +48,8 @@ _DECODERS: dict[Any, Callable[[str], Any]] = {
     list[str]: set_of,
     dict[str, str]: map_of,
 }
-_NAMESPACES = ("name", "memory", "VCPUs", "PV", "HVM", "actions", "API_version")
+_EMPTY, _OF_MANY = "()", frozenset({set_of, map_of})
+_NAMESPACES = ("name", "memory", "VCPUs", "PV", "HVM")
 _NOT_A_DUMP = "give the output of `xe pool-dump-database file-name=FILE`, or a copy of /var/lib/xcp/state.db"
 _OTHER_FORMATS = (
     (b"\x1f\x8b", "gzip-compressed: unpack it first (gunzip)"),
@@ -263,15 +264,16 @@ class _TableReader:
             self._without_reference += 1
             return
         values = {}
+        get = attributes.get
         for field, column, decode in self._fields:
-            if (value := attributes.get(column)) is not None:
-                try:
-                    values[field] = decode(value)
-                except UnreadableValue as error:
-                    self._database.damaged.add(reference)
-                    self._report(
-                        f"{field} of {self._name} {attributes.get('uuid', reference)}", str(error), attributes
-                    )
+            value = get(column)
+            if value is None or (value == _EMPTY and decode in _OF_MANY):
+                continue  # the default says the same
+            try:
+                values[field] = decode(value)
+            except UnreadableValue as error:
+                self._database.damaged.add(reference)
+                self._report(f"{field} of {self._name} {get('uuid', reference)}", str(error), attributes)
         if reference in self._rows:
             self._database.damaged.add(reference)
             self._report(

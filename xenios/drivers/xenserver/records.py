@@ -27,7 +27,6 @@ class PoolRecord(Record, frozen=True):
     name_label: str = ""
     master: Ref = NULL_REF
     ha_enabled: bool = False
-    ha_host_failures_to_tolerate: int = 0
     other_config: dict[str, str] = {}
 
 
@@ -43,8 +42,6 @@ class HostRecord(Record, frozen=True):
     software_version: dict[str, str] = {}
     cpu_info: dict[str, str] = {}
     capabilities: list[str] = []
-    API_version_major: int = 0
-    API_version_minor: int = 0
     license_params: dict[str, str] = {}
 
 
@@ -86,12 +83,9 @@ class VmRecord(Record, frozen=True):
     memory_overhead: int = 0
     VCPUs_max: int = 0
     VCPUs_at_startup: int = 0
-    VBDs: list[Ref] = []
-    VIFs: list[Ref] = []
     VGPUs: list[Ref] = []
     VUSBs: list[Ref] = []
     attached_PCIs: list[Ref] = []
-    PCI_bus: str = ""
     HVM_boot_policy: str = ""
     HVM_shadow_multiplier: float = 1.0
     domain_type: str = ""
@@ -102,7 +96,6 @@ class VmRecord(Record, frozen=True):
     metrics: Ref = NULL_REF
     guest_metrics: Ref = NULL_REF
     ha_restart_priority: str = ""
-    ha_always_run: bool = False
 
 
 class VmMetricsRecord(Record, frozen=True):
@@ -111,7 +104,6 @@ class VmMetricsRecord(Record, frozen=True):
     memory_actual: int = 0
     VCPUs_number: int = 0
     start_time: str = ""
-    hvm: bool = False
 
 
 class VmGuestMetricsRecord(Record, frozen=True):
@@ -147,9 +139,7 @@ class VdiRecord(Record, frozen=True):
     sharable: bool = False
     read_only: bool = False
     missing: bool = False
-    location: str = ""
     sm_config: dict[str, str] = {}
-    parent: Ref = NULL_REF
 
 
 class SrRecord(Record, frozen=True):
@@ -198,7 +188,6 @@ class PifRecord(Record, frozen=True):
     host: Ref = NULL_REF
     device: str = ""
     VLAN: int = -1
-    bond_master_of: list[Ref] = []
     currently_attached: bool = False
 
 
