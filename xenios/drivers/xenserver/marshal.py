@@ -10,6 +10,9 @@ Effects: none
 import re
 
 _PROTECTED = re.compile(r"%(.)", re.DOTALL)
+# Where nothing is escaped, every quote is a border, and what stands between two atoms is one of these. Nearly all
+# values are like this; splitting them at the quotes is several times faster than reading token by token.
+_BLANK, _NEXT_PAIR = frozenset({" "}), frozenset({") ("})
 _MEANT = {".": " ", "t": "\t", "n": "\n", "r": "\r", "%": "%", "_": "  "}
 _TOKEN = re.compile(r"""\s*([()'"])""")
 _STOP = {quote: re.compile(rf"\\.|{quote}", re.DOTALL) for quote in ("'", '"')}
@@ -37,10 +40,10 @@ def set_of(value: str) -> list[str]:
     if value in ("()", ""):
         return []
     text = text_of(value)
-    if _is_plain(text, "('", "')"):
-        atoms = text[2:-2].split("' '")
-        if text.count("'") == 2 * len(atoms):
-            return atoms
+    if "\\" not in text:
+        parts = text.split("'")
+        if len(parts) % 2 == 1 and parts[0] == "(" and parts[-1] == ")" and _BLANK.issuperset(parts[2:-1:2]):
+            return parts[1::2]
     members = _expression(text)
     if not all(isinstance(member, str) for member in members):
         raise UnreadableValue("a set holds something that is no text")
@@ -52,10 +55,11 @@ def map_of(value: str) -> dict[str, str]:
     if value in ("()", ""):
         return {}
     text = text_of(value)
-    if _is_plain(text, "(('", "'))"):
-        split = [pair.split("' '") for pair in text[3:-3].split("') ('")]
-        if text.count("'") == 4 * len(split) and all(len(pair) == 2 for pair in split):
-            return dict(split)
+    if "\\" not in text:
+        parts = text.split("'")
+        borders_are_plain = _BLANK.issuperset(parts[2::4]) and _NEXT_PAIR.issuperset(parts[4:-1:4])
+        if parts[0] == "((" and parts[-1] == "))" and len(parts) % 4 == 1 and borders_are_plain:
+            return dict(zip(parts[1::4], parts[3::4], strict=True))
     pairs: dict[str, str] = {}
     for pair in _expression(text):
         match pair:
@@ -91,15 +95,6 @@ def float_of(value: str) -> float:
     if not abs(number) < _NUMBERS_END:  # so written, it refuses "nan" too
         raise UnreadableValue(f"{value[:40]!r} is no number to reckon with")
     return number
-
-
-def _is_plain(text: str, beginning: str, end: str) -> bool:
-    """Whether it is written as today's releases write it and nothing in it is escaped: then splitting is enough.
-
-    A quote inside an atom is always escaped, so in such a text every quote is a border. Most values are like this, and
-    splitting is several times faster than reading token by token.
-    """
-    return "\\" not in text and text.startswith(beginning) and text.endswith(end)
 
 
 def _unprotected(match: re.Match[str]) -> str:
