@@ -26,6 +26,7 @@ T = TypeVar("T")
 Item = TypeVar("Item")
 
 THREADS = 8
+ITEMS_BETWEEN_WORDS = 256
 KEEPALIVE_INTERVAL_SECONDS = 3
 KEEPALIVE_COUNT = 3
 
@@ -100,11 +101,15 @@ class LibvirtClient:
             raise self._translated(error) from error
 
     async def ask_each(
-        self, items: Sequence[Item], question: Callable[[Item], T]
+        self,
+        items: Sequence[Item],
+        question: Callable[[Item], T],
+        reached: Callable[[int], None] = lambda number: None,
     ) -> list[T | NativeError | ConnectionLost]:
         """Asks the same of every item, several at a time; answers come in the order of the items.
 
-        Never raises: an item whose question failed or was not answered in time has the error in its place.
+        `reached` is told now and then, from another thread, at about which item the asking is. Never raises: an item
+        whose question failed or was not answered in time has the error in its place.
         """
         unanswered = ConnectionLost()
         answers: list[T | NativeError | ConnectionLost] = [unanswered] * len(items)
@@ -112,6 +117,8 @@ class LibvirtClient:
 
         def share(start: int) -> None:
             for index in range(start, len(items), THREADS):
+                if index % ITEMS_BETWEEN_WORDS == 0:
+                    reached(index)
                 try:
                     answers[index] = question(items[index])
                 except error_class as error:
@@ -139,7 +146,9 @@ class LibvirtClient:
             closing = self._threads.run(connection.close)
             await asyncio.wait([closing], timeout=1)
         elif connection is not None:
-            _ABANDONED.append(connection)
+            connection._o = (
+                None  # what its destructor would close, and closing would hang like everything else
+            )
         self._threads.stop()
 
     def _open_read_only(self) -> Any:
@@ -233,9 +242,6 @@ def _settle(future: asyncio.Future[Any], result: Any, error: Exception | None) -
     else:
         future.set_result(result)
 
-
-_ABANDONED: list[Any] = []
-"""Connections to daemons that hang. Dropping the last reference would close them, and closing would hang."""
 
 _event_loop_started = threading.Lock()
 

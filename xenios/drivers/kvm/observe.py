@@ -273,9 +273,12 @@ class KvmObserver:
     async def _read_definitions(self, view: _View, progress: Progress) -> None:
         around = _surroundings(view)
         for start in range(0, len(view.domains), _READ_AT_ONCE):
-            progress(f"guests {start} of {len(view.domains)}")
             part = view.domains[start : start + _READ_AT_ONCE]
-            answers = await self._client.ask_each(part, lambda domain: str(domain.handle.XMLDesc(0)))
+
+            def reached(number: int, start: int = start) -> None:
+                progress(f"guests {start + number} of {len(view.domains)}")
+
+            answers = await self._client.ask_each(part, lambda domain: str(domain.handle.XMLDesc(0)), reached)
             for number, (domain, answer) in enumerate(zip(part, answers, strict=True)):
                 if number % _TRANSLATED_AT_ONCE == 0:
                     await asyncio.sleep(0)
