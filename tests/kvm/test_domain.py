@@ -3,6 +3,7 @@
 Effects: none
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -241,6 +242,27 @@ def test_what_other_programs_wrote_on_it() -> None:
     assert "shop-frontend" in nova["http://openstack.org/xmlns/libvirt/nova/1.1"]
     assert nova["smbios:manufacturer"] == "OpenStack Foundation"
     assert recorded("libosinfo", SHUT_OFF).guest.os == "debian 12"
+
+
+@pytest.mark.parametrize(
+    ("device", "dangling"),
+    [
+        ("<interface type='network'><source network='gone'/></interface>", ("network gone of a NIC",)),
+        (
+            "<disk type='volume'><source pool='lost' volume='a'/><target dev='vda'/></disk>",
+            ("storage pool lost of a disk",),
+        ),
+        ("<interface type='network'><source network='inner'/></interface>", ()),
+        ("<disk type='volume'><source pool='vms' volume='a'/><target dev='vda'/></disk>", ()),
+        ("<interface type='user'/><disk type='file'><target dev='vda'/></disk>", ()),
+    ],
+)
+def test_references_that_lead_nowhere_are_told_only_when_all_was_read(
+    device: str, dangling: tuple[str, ...]
+) -> None:
+    xml = f"<domain><devices>{device}</devices></domain>"
+    assert vm_from_xml(xml, RUNNING, DomainExtras(), replace(AROUND, complete=True)).dangling == dangling
+    assert vm_from_xml(xml, RUNNING, DomainExtras(), AROUND).dangling == ()
 
 
 def test_the_guest_agent_is_told_only_of_guests_that_are_on() -> None:

@@ -107,6 +107,8 @@ class Surroundings:
     """By network and portgroup; a NIC that names no portgroup is in the one named ""."""
     addresses: Mapping[str, tuple[str, ...]]
     """By MAC address in lower case."""
+    complete: bool = False
+    """Whether every network and storage pool was read, so that a reference to another one leads nowhere."""
 
 
 def parse(xml: str) -> ET.Element:
@@ -185,6 +187,7 @@ def vm_from_xml(xml: str, stats: Mapping[str, Any], extras: DomainExtras, around
         persistent=extras.persistent,
         guest=_guest(devices, metadata, state),
         annotations=_annotations(root, metadata),
+        dangling=tuple(_dangling(devices, around)) if around.complete else (),
     )
 
 
@@ -376,6 +379,17 @@ def _nics(devices: Devices, around: Surroundings) -> Iterator[Nic]:
             addresses=around.addresses.get(mac, ()),
             connected=Answer.NO if link is not None and link.get("state") == "down" else Answer.YES,
         )  # fmt: skip
+
+
+def _dangling(devices: Devices, around: Surroundings) -> Iterator[str]:
+    for element in (*devices["interface"], *devices["disk"]):
+        source = element.find("source")
+        network = source.get("network") if source is not None else None
+        pool = source.get("pool") if source is not None else None
+        if network is not None and network not in around.network_uuids:
+            yield f"network {network} of a NIC"
+        if pool is not None and pool not in around.pool_paths:
+            yield f"storage pool {pool} of a disk"
 
 
 def _nic_vlan(element: ET.Element, source: ET.Element | None, around: Surroundings) -> int | None:

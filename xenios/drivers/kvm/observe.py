@@ -271,7 +271,9 @@ class KvmObserver:
             domain.has_snapshots = domain.uuid in (snapshots or ())
 
     async def _read_definitions(self, view: _View, progress: Progress) -> None:
-        around = _surroundings(view)
+        known = [self._answers.get(capability) for capability in (Capability.STORAGE, Capability.NETWORKS)]
+        told = all(answer is not None and answer.answer is Answer.YES for answer in known)
+        around = _surroundings(view, complete=told and not view.failures)
         for start in range(0, len(view.domains), _READ_AT_ONCE):
             part = view.domains[start : start + _READ_AT_ONCE]
 
@@ -552,7 +554,7 @@ class KvmObserver:
         )
 
 
-def _surroundings(view: _View) -> Surroundings:
+def _surroundings(view: _View, *, complete: bool) -> Surroundings:
     return Surroundings(
         host_uuid=host_uuid_of(view.native_host),
         storages=tuple(view.storages),
@@ -562,6 +564,7 @@ def _surroundings(view: _View) -> Surroundings:
         network_vlans={network.name: network.vlan for network in view.networks},
         portgroup_vlans=view.portgroup_vlans,
         addresses=view.addresses,
+        complete=complete,
     )
 
 

@@ -92,7 +92,9 @@ async def read_database(path: Path) -> Database:
             return parser.finish()
     except OSError as error:
         raise TargetUnreadable(
-            f"cannot read {path}: {error.strerror or error}", remedy="check the path and that you may read it"
+            f"cannot read {path}: {error.strerror or error}",
+            remedy="check the path and that you may read it; "
+            "a KVM host is given as a URI, such as qemu+ssh://root@host/system",
         ) from error
 
 
