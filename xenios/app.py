@@ -23,7 +23,8 @@ from xenios.report.build import report_on, report_on_unreadable
 from xenios.report.schema import Report, TargetReport
 
 TARGETS_AT_ONCE = 16
-_SECRET_IN_URI = re.compile(r"(//[^/@:]*):[^/]*@")
+_SECRET_IN_URI = re.compile(r"(//[^:?#]*?):[^?#]*@")
+"""From the first colon of the user's part to its last @: users of a domain have an @ too, and passwords anything."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +51,15 @@ async def _open_database(target: str, timeout_seconds: float) -> Observer:
 DRIVERS = (
     Driver(
         name="libvirt",
-        target_pattern=re.compile(r"(?:qemu|test|xen|lxc|bhyve|ch|vbox|vz)(?:\+[a-z0-9]+)?://.*", re.DOTALL),
+        # Which of them there are, libvirt knows best; these are never its.
+        target_pattern=re.compile(
+            r"(?!(?:https?|file|xenserver(?:\+http)?)://)[A-Za-z][A-Za-z0-9+.-]*://.*", re.DOTALL
+        ),
         open=_open_libvirt,
     ),
     Driver(
         name="XenServer database",
-        target_pattern=re.compile(r"(?![a-z0-9+.-]+://).*", re.DOTALL),
+        target_pattern=re.compile(r"(?![A-Za-z0-9+.-]+://).+", re.DOTALL),
         open=_open_database,
     ),
 )

@@ -152,7 +152,9 @@ def test_json_keeps_to_its_schema() -> None:
 def test_details_tell_every_disk(example_text: str) -> None:
     report = xenios("inspect", "--json", EXAMPLE).report()["targets"][0]
     long = xenios("inspect", "--details", EXAMPLE).out
-    assert long.startswith(example_text.rsplit("\n\n", 1)[0])
+    tables = example_text[example_text.index("\nHosts\n") :].rsplit("\n\n", 1)[0]
+    assert tables in long
+    assert "Capabilities" in long
     for vm in report["vms"]:
         assert vm["uuid"] in long
         for disk in vm["disks"]:
@@ -422,3 +424,43 @@ def test_a_target_that_is_not_unicode_is_no_defect() -> None:
     again = run([*command_line(["inspect", "--json"]), b"/nowhere/\xff\xfe.db"], capture_output=True)
     assert again.returncode == 1
     assert json.loads(again.stdout)["complete"] is False
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "qemu+ssh://root:s3cret@no-such-host.invalid/system",
+        "qemu+ssh://me@corp:s3cret@no-such-host.invalid/system",
+        "qemu+ssh://root:s3cr/et:s3cret@no-such-host.invalid/system",
+        "qemu+ssh://:s3cret@no-such-host.invalid/system?name=x@y",
+    ],
+)
+def test_a_password_in_a_target_is_shown_nowhere(target: str, tmp_path: Path) -> None:
+    page = tmp_path / "page.html"
+    done = xenios("inspect", "--html", str(page), target)
+    assert done.code == 1
+    for said in (done.said, page.read_text("utf-8"), xenios("inspect", "--json", target).said):
+        assert "s3cr" not in said
+        assert "no-such-host.invalid" in said
+
+
+@pytest.mark.parametrize("target", ["", "  "])
+def test_an_empty_target_is_wrong_usage(target: str) -> None:
+    done = xenios("inspect", EXAMPLE, target)
+    assert done.code == 2
+    assert "empty target" in done.said
+
+
+def test_closed_outputs_are_no_defect() -> None:
+    command = f'exec "{sys.executable}" -m xenios inspect "{EXAMPLE}"'
+    without_out = subprocess.run(
+        ["sh", "-c", command + " >&-"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert without_out.returncode == 1
+    assert "standard output is closed" in without_out.stderr
+    assert "Traceback" not in without_out.stderr
+    without_errors = subprocess.run(
+        ["sh", "-c", command + " 2>&-"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert without_errors.returncode == 0
+    assert "Nothing was changed" in without_errors.stdout

@@ -157,11 +157,13 @@ def test_one_mac_on_two_networks_is_no_clash_yet() -> None:
     assert codes(a_vm("a", nics=card("m", "n1")), a_vm("b", nics=card("m", "n2"))) == ["mac-duplicate"] * 2
 
 
-def test_one_mac_on_networks_not_known_may_clash() -> None:
-    assert (
-        codes(a_vm("a", nics=card("m", None)), a_vm("b", nics=card("m", None)))
-        == ["mac-duplicate-running"] * 2
-    )
+def test_one_mac_on_networks_not_known_is_no_clash_that_is_known() -> None:
+    assert codes(a_vm("a", nics=card("m", None)), a_vm("b", nics=card("m", None))) == ["mac-duplicate"] * 2
+
+
+def test_one_mac_in_two_vlans_of_a_network_is_no_clash() -> None:
+    first, second = (replace(*card("m"), vlan=1),), (replace(*card("m"), vlan=2),)
+    assert codes(a_vm("a", nics=first), a_vm("b", nics=second)) == ["mac-duplicate"] * 2
 
 
 def test_of_three_only_those_that_run_clash() -> None:

@@ -18,12 +18,13 @@ from xenios.model.collection import Collection
 from xenios.model.inventory import (
     POWER_STATES_THAT_HOLD_MEMORY,
     Answer,
+    Host,
     Memory,
     PowerState,
     Vm,
     VmKind,
 )
-from xenios.model.room import HostRoom
+from xenios.model.room import HostRoom, sum_if_known
 from xenios.report.build import report_on
 
 ONE = 4 * GIB + 40 * MIB
@@ -88,7 +89,8 @@ def test_what_may_start_in_the_example_is_every_vm_that_may() -> None:
     room = room_of(collection)
     assert room.vms_may_start_anywhere + sum(host.vms_may_start for host in room.hosts) == len(may) > 0
     wanted = sum(vm.memory_dynamic_max + vm.memory_overhead for vm in may)
-    assert room.bytes_may_start_anywhere + sum(host.bytes_may_start for host in room.hosts) == wanted
+    told = (room.bytes_may_start_anywhere, *(host.bytes_may_start for host in room.hosts))
+    assert sum_if_known(told) == wanted
 
 
 # --- one host --------------------------------------------------------------------------------------------------------
@@ -198,6 +200,46 @@ def test_a_control_domain_whose_memory_is_not_told_makes_the_overhead_unknown() 
     assert room.bytes_free_declared is None
 
 
+def test_what_may_start_and_is_not_told_is_not_zero() -> None:
+    suspended = a_vm(power_state=SUSPENDED, memory=NOT_TOLD)
+    collection = a_collection(a_vm("a", power_state=SUSPENDED), suspended)
+    assert (only_room(collection).bytes_may_start, only_room(collection).vms_may_start) == (None, 2)
+    hosts = (a_host(), a_host("host-2"))
+    roaming = a_collection(replace(suspended, host_uuid=None), hosts=hosts)
+    room = room_of(roaming)
+    assert (room.bytes_may_start_anywhere, room.vms_may_start_anywhere) == (None, 1)
+    assert [host.bytes_may_start for host in room.hosts] == [0, 0]
+    for seen in (collection, roaming):
+        summary = report_on("test", seen, (), None).summary
+        assert summary is not None
+        assert summary.memory_bytes_may_start is None
+
+
+def test_vcpus_that_are_not_told_are_not_zero() -> None:
+    assert only_room(a_collection(a_vm("a", vcpus=2), a_vm("b", vcpus=3))).vcpus_declared == 5
+    assert only_room(a_collection(a_vm("a", vcpus=2), a_vm("b", vcpus=None))).vcpus_declared is None
+
+
+@pytest.mark.parametrize("hosts", [(), (a_host(),)])
+def test_hosts_that_were_not_all_seen_have_no_sum(hosts: tuple[Host, ...]) -> None:
+    roaming = a_vm(power_state=SUSPENDED, host_uuid=None)
+    collection = replace(a_collection(roaming, hosts=hosts), all_hosts_seen=False)
+    assert room_of(collection).vms_may_start_anywhere == 1
+    for seen in (collection, a_collection(hosts=())):
+        summary = report_on("test", seen, (), None).summary
+        assert summary is not None
+        assert summary.memory_bytes_total is summary.memory_bytes_free is summary.memory_bytes_drift is None
+
+
+def test_vms_that_were_not_all_seen_leave_nothing_known_to_be_free() -> None:
+    room = only_room(replace(a_collection(a_vm()), all_vms_seen=False))
+    assert room.bytes_declared == ONE
+    assert (
+        room.bytes_free_declared is room.bytes_overhead is room.bytes_may_start is room.vcpus_declared is None
+    )
+    assert room.bytes_free == room.bytes_free_measured
+
+
 def test_without_a_total() -> None:
     room = only_room(a_collection(a_vm(), hosts=(a_host(memory_bytes_total=None, memory_bytes_free=None),)))
     assert room.bytes_declared == ONE
@@ -280,7 +322,9 @@ def test_one_more_vm_never_makes_more_room(seen: Collection, vm: Vm) -> None:
             assert not rises(before.bytes_free, after.bytes_free)
             assert not rises(after.bytes_drift, before.bytes_drift)
         assert after.bytes_declared >= before.bytes_declared
-        assert after.bytes_may_start >= before.bytes_may_start
+        if after.bytes_may_start is not None:
+            assert before.bytes_may_start is not None
+            assert after.bytes_may_start >= before.bytes_may_start
 
 
 @settings(deadline=None)

@@ -32,6 +32,7 @@ from xenios.model.inventory import (
     Storage,
     ToolsState,
     Vm,
+    VmKind,
 )
 
 RECORDED = Path(__file__).parent.parent / "fixtures" / "libvirt"
@@ -298,7 +299,26 @@ def test_paused_on_an_io_error() -> None:
     ],
 )
 def test_power_states(state: int, saved: bool, expected: PowerState) -> None:
-    assert power_state_of(state, saved) is expected
+    assert power_state_of(state, Answer.YES if saved else Answer.NO) is expected
+
+
+def test_off_and_perhaps_saved_is_unknown_and_not_halted() -> None:
+    assert power_state_of(5, Answer.UNKNOWN) is PowerState.UNKNOWN
+    assert power_state_of(1, Answer.UNKNOWN) is PowerState.RUNNING
+
+
+@pytest.mark.parametrize(("reason", "busy"), [(1, ()), (2, ("migration",)), (3, ("being saved",)), (5, ())])
+def test_a_pause_for_libvirts_own_work_is_work(reason: int, busy: tuple[str, ...]) -> None:
+    assert recorded("io-error", {"state.state": 3, "state.reason": reason}).busy == busy
+
+
+def test_a_disk_that_is_being_copied_is_work() -> None:
+    assert made("<disk type='file'><target dev='vda'/><mirror job='copy'/></disk>").busy == ("block copy",)
+
+
+def test_domain_0_of_a_xen_host_is_no_machine() -> None:
+    xml = "<domain type='xen'><uuid>00000000-0000-0000-0000-000000000000</uuid></domain>"
+    assert vm_from_xml(xml, RUNNING, DomainExtras(), AROUND).kind is VmKind.CONTROL_DOMAIN
 
 
 def test_reasons_of_newer_releases_are_left_out() -> None:

@@ -13,6 +13,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -133,12 +134,14 @@ NOBODY_THERE = [
     ("qemu+tcp://no-such-host.invalid/system", "no-such-host.invalid", "host's name"),
     ("qemu+tcp://127.0.0.1:1/system", "Connection refused", "libvirtd runs"),
     ("qemu+tls://127.0.0.1:1/system", "certificate", "certificates in /etc/pki"),
-    ("qemu+ssh://127.0.0.1:1/system", "port 1", "libvirtd runs"),
+    ("qemu+ssh://127.0.0.1:1/system", "port 1", "sshd runs"),
     ("qemu+ssh://no-such-host.invalid/system", "no-such-host.invalid", "host's name"),
     ("qemu+foo:///system", "transport", "word after the +"),
     ("qemu+ext:///system?command=/nowhere/ssh", "cannot connect", "that"),  # what libvirt says of it varies
     ("test:////nowhere/node.xml", "nowhere/node.xml", "file that the URI names"),
-    ("esx://host/", "no target that Xenios knows", "qemu:///system"),
+    ("esx://no-such-host.invalid/", "no-such-host.invalid", "host's name"),
+    ("no-such-driver:///system", "no connection driver", "check the URI"),
+    ("https://127.0.0.1:1/", "no target that Xenios knows", "qemu:///system"),
 ]
 
 
@@ -477,3 +480,28 @@ def test_a_hanging_daemon_of_a_full_host_harms_nobody_and_hides_nobody(kvm_host:
         kvm_host.host.thaw_daemon()
     assert {vm["uuid"] for vm in troubled["vms"]} == kvm_host.residents.uuids
     assert troubled["status"] == "partial"
+
+
+def test_a_name_that_is_no_text_costs_one_image_and_not_the_report(own_kvm_host: PrivateHost) -> None:
+    """Whoever makes an image chooses the name of the image below it; libvirt passes it on as it is."""
+    folder = os.fsencode(own_kvm_host.images)
+    Path(own_kvm_host.images).mkdir(exist_ok=True)
+    base, top = folder + b"/b\xff\xfe.qcow2", folder + b"/top.qcow2"
+    subprocess.run([b"qemu-img", b"create", b"-q", b"-f", b"qcow2", base, b"1M"], check=True)
+    subprocess.run(
+        [b"qemu-img", b"create", b"-q", b"-f", b"qcow2", b"-b", base, b"-F", b"qcow2", top], check=True
+    )
+    own_kvm_host.virsh("pool-create-as", "vms", "dir", "--target", os.fsdecode(folder))
+    definition = Path(own_kvm_host.folder) / "guest.xml"
+    definition.write_text(
+        "<domain type='qemu'><name>tenant</name><memory unit='MiB'>16</memory>"
+        "<os><type arch='x86_64'>hvm</type></os><devices><disk type='file'><driver type='qcow2'/>"
+        f"<source file='{os.fsdecode(top)}'/><target dev='vda'/></disk></devices></domain>"
+    )
+    own_kvm_host.virsh("define", str(definition))
+    done = xenios("inspect", "--json", own_kvm_host.uri)
+    (seen,) = done.report()["targets"]
+    assert "defect" not in done.out
+    assert [vm["name"] for vm in seen["vms"]] == ["tenant"]
+    assert seen["status"] == "partial"
+    assert any("no text in UTF-8" in failure["because"] for failure in seen["failures"])

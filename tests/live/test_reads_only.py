@@ -255,9 +255,9 @@ READING = frozenset(
     {
         "DHCPLeases", "UUIDString", "XMLDesc", "blockInfo", "close", "getAllDomainStats", "getCapabilities",
         "getFreeMemory", "getHostname", "getInfo", "getLibVersion", "getMemoryStats", "getName", "getType",
-        "getVersion", "getXMLDesc", "isActive", "isAlive", "listAllDomains", "listAllNetworks", "listAllSnapshots",
-        "listAllStoragePools", "name", "registerCloseCallback", "setKeepAlive", "storagePoolLookupByName",
-        "storageVolLookupByName", "storageVolLookupByPath",
+        "getVersion", "getXMLDesc", "isActive", "isAlive", "jobInfo", "listAllDomains", "listAllNetworks",
+        "listAllSnapshots", "listAllStoragePools", "name", "registerCloseCallback", "setKeepAlive",
+        "storagePoolLookupByName", "storageVolLookupByName", "storageVolLookupByPath",
     }
 )  # fmt: skip
 """Methods of libvirt's objects that the driver may call: they read, or keep our own connection."""

@@ -446,6 +446,28 @@ def test_an_over_promised_host_is_seen_and_said() -> None:
     assert sum(widths) == pytest.approx(100, abs=0.1)
 
 
+@pytest.mark.parametrize("host", ["h1", None])
+def test_what_may_start_and_is_not_told_is_not_zero(host: str | None) -> None:
+    hosts = tuple(
+        Host(
+            uuid=uuid,
+            name=uuid,
+            cpu=Cpu(count=8),
+            memory_bytes_total=64 * GIB,
+            memory_bytes_free=32 * GIB,
+            memory_bytes_overhead=GIB,
+        )
+        for uuid in ("h1", "h2")
+    )
+    suspended = a_vm(
+        "s", power_state=PowerState.SUSPENDED, host_uuid=host, memory=Memory(bytes_max=None), vcpus=None
+    )
+    page = rendered(small(hosts=hosts, vms=(suspended,)))
+    words = "not told how much may start" if host else "an amount that is not told"
+    assert words in page
+    assert "0 B may start" not in page
+
+
 def test_a_host_of_which_no_memory_is_told_has_no_bar() -> None:
     host = dataclasses.replace(small().hosts[0], memory_bytes_total=None, memory_bytes_overhead=None)
     (row,) = tree_of(rendered(small(hosts=(host,)))).xpath("//table[contains(@class, 'room')]/tbody/tr")

@@ -60,6 +60,7 @@ def assert_same(path: Path, records: Records, *, without: bool = False) -> int:
     database = read(path)
     assert not database.failures
     assert not database.damaged
+    assert not database.unread
     compared = 0
     for name, kind in CLASSES.items():
         rows = getattr(database.records, name)
@@ -86,7 +87,6 @@ def test_the_database_of_a_real_xapi_holds_what_that_xapi_said() -> None:
     assert assert_same(REAL, records) > 1_300
     database = read(REAL)
     assert database.schema == (5, 909)
-    assert database.generation == 58357
     assert database.modified_at == REAL.stat().st_mtime_ns // 1000
 
 
@@ -144,6 +144,49 @@ def test_a_missing_table_is_unknown_and_not_empty(tmp_path: Path, missing: str) 
     rows = {name: table for name, table in pool_rows().items() if name != missing}
     database = read(written(tmp_path, database_bytes(rows)))
     assert [failure.what for failure in database.failures] == [f"table {missing}"]
+    assert database.unread == {missing}
+
+
+def test_a_file_that_breaks_off_leaves_every_table_unread_whose_end_did_not_come(tmp_path: Path) -> None:
+    data = database_bytes(pool_rows())
+    for name in CLASSES:
+        beginning = data.index(f'<table name="{name}">'.encode())
+        for end in (beginning, data.index(b"</table>", beginning) + 4):
+            if b"<row" not in data[:end]:
+                continue
+            begun = [data.find(f'<table name="{table}">'.encode()) for table in CLASSES]
+            passed = {table for table, at in zip(CLASSES, begun, strict=True) if b"</table>" in data[at:end]}
+            assert read(written(tmp_path, data[:end])).unread == set(CLASSES) - passed
+    assert not read(written(tmp_path, data)).unread
+    assert not read(written(tmp_path, data.removesuffix(b"</database>"))).unread
+
+
+def test_a_table_that_comes_again_and_breaks_off_is_unread(tmp_path: Path) -> None:
+    data = database_bytes(pool_rows()).replace(b"</database>", b'<table name="VBD"><row _ref="x"')
+    assert read(written(tmp_path, data)).unread == {"VBD"}
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "field", "value"),
+    [
+        ("host", "enabled", "enabled", "maybe"),
+        ("host_metrics", "live", "live", "yes"),
+        ("pool", "ha_enabled", "ha_enabled", "?"),
+        ("VDI", "virtual_size", "virtual_size", "abc"),
+        ("SR", "physical_size", "physical_size", "zz"),
+        ("SR", "shared", "shared", "1"),
+        ("PBD", "currently_attached", "currently_attached", "x"),
+        ("VIF", "currently_attached", "currently_attached", "x"),
+        ("PIF", "VLAN", "VLAN", "x"),
+    ],
+)
+def test_what_is_damaged_or_has_no_column_is_neither_false_nor_zero(
+    tmp_path: Path, table: str, column: str, field: str, value: str
+) -> None:
+    rows: tuple[Row, ...] = ({"_ref": "a", column: value}, {"_ref": "b"})
+    database = read(written(tmp_path, database_bytes(pool_rows(**{table: rows}))))
+    assert [getattr(row, field) for row in getattr(database.records, table).values()] == [None, None]
+    assert database.damaged == {"a"}
 
 
 def test_columns_that_are_missing_have_xapis_defaults(tmp_path: Path) -> None:
@@ -163,6 +206,7 @@ def test_rows_without_a_reference_are_counted(tmp_path: Path) -> None:
     database = read(written(tmp_path, database_bytes(pool_rows(VM, row, row))))
     assert set(database.records.VM) == {"OpaqueRef:vm"}
     assert [failure.what for failure in database.failures] == ["2 rows of VM"]
+    assert database.unread == {"VM"}
 
 
 def test_of_two_rows_with_one_reference_the_first_is_kept_as_damaged(tmp_path: Path) -> None:

@@ -76,6 +76,15 @@ def test_capabilities_are_those_of_the_file(tmp_path: Path) -> None:
     assert {answer.capability: answer.answer for answer in bare.capabilities}[Capability.STORAGE] is Answer.NO
 
 
+def test_a_table_that_was_not_read_is_no_answer_about_a_capability(tmp_path: Path) -> None:
+    path = tmp_path / "pool.db"
+    path.write_bytes(database_bytes({name: rows for name, rows in pool_rows().items() if name != "SR"}))
+    observer = DatabaseObserver(path, 60)
+    asyncio.run(observer.observe(Depth.FULL))
+    answers = {answer.capability: answer.answer for answer in observer.capabilities}
+    assert (answers[Capability.STORAGE], answers[Capability.NETWORKS]) == (Answer.UNKNOWN, Answer.NO)
+
+
 def test_a_file_that_takes_too_long_is_silent_and_not_absent() -> None:
     with pytest.raises(TargetSilent) as caught:
         observed(EXAMPLE, timeout_seconds=0)

@@ -15,6 +15,7 @@ from tests.support.database_files import (
     EXAMPLE,
     HOST,
     HOST_METRICS,
+    POOL,
     REAL,
     REAL_RECORDS,
     VM,
@@ -46,6 +47,7 @@ from xenios.model.inventory import (
     Vm,
     VmKind,
 )
+from xenios.report.build import report_on
 
 GIB = 1024**3
 NULL = "OpaqueRef:NULL"
@@ -414,12 +416,188 @@ def test_secrets_of_a_storage_are_not_where_it_is(tmp_path: Path) -> None:
         "(('server' 'filer') ('serverpath' '/vms') ('cifspassword' 'hunter2') ('chappassword' 'hunter2'))"
     )
     pbd = {"_ref": "OpaqueRef:pbd", "SR": "OpaqueRef:sr", "host": "OpaqueRef:host", "device_config": config}
+    pbd["currently_attached"] = "false"
     sr = {"_ref": "OpaqueRef:sr", "uuid": "sr", "shared": "true", "physical_size": "-1"}
     [storage] = seen(tmp_path, VM, SR=(sr,), PBD=(pbd,)).storages
     assert storage.where == "filer /vms"
     assert storage.size_bytes is None
     assert storage.detached_host_uuids == ("host-uuid",)
     assert "hunter2" not in repr(storage)
+
+
+# --- what was not read -----------------------------------------------------------------------------------------------
+
+VBD: Row = {"_ref": "OpaqueRef:vbd", "VM": "OpaqueRef:vm", "VDI": "OpaqueRef:vdi", "userdevice": "0"}
+VDI: Row = {"_ref": "OpaqueRef:vdi", "uuid": "vdi", "SR": "OpaqueRef:sr", "virtual_size": "5"}
+SR: Row = {"_ref": "OpaqueRef:sr", "uuid": "sr", "shared": "true", "physical_size": "9"}
+VIF: Row = {"_ref": "OpaqueRef:vif", "VM": "OpaqueRef:vm", "device": "0", "network": "OpaqueRef:net"}
+NETWORK: Row = {"_ref": "OpaqueRef:net", "uuid": "net"}
+WHOLE = {"VBD": (VBD,), "VDI": (VDI,), "SR": (SR,), "VIF": (VIF,), "network": (NETWORK,)}
+
+
+def seen_without(tmp_path: Path, table: str, *vms: Row, **tables: Any) -> Collection:
+    rows = pool_rows(*vms, **{**WHOLE, **tables})
+    path = tmp_path / "pool.db"
+    path.write_bytes(database_bytes({name: kept for name, kept in rows.items() if name != table}))
+    return observed(path)
+
+
+def test_a_whole_vm_is_read(tmp_path: Path) -> None:
+    vm = only_vm(seen(tmp_path, VM, **WHOLE))
+    assert vm.definition_read
+    assert (len(vm.disks), len(vm.nics), vm.dangling) == (1, 1, ())
+
+
+@pytest.mark.parametrize("table", ["VBD", "VDI", "SR", "VIF", "network"])
+def test_without_a_table_of_its_parts_no_vm_is_read_and_nothing_is_missing(
+    tmp_path: Path, table: str
+) -> None:
+    collection = seen_without(tmp_path, table, VM)
+    vm = only_vm(collection)
+    assert not vm.definition_read
+    assert vm.dangling == ()
+    assert all(disk.presence is Presence.UNKNOWN for disk in vm.disks)
+    report = report_on("t", collection, (), None)
+    assert report.vms[0].may_be_adopted == "not now"
+    assert not {"disk-missing", "reference-dangling"} & {finding.code for finding in report.findings}
+
+
+def test_without_hosts_no_vm_is_on_one_that_is_gone(tmp_path: Path) -> None:
+    collection = seen_without(tmp_path, "host", {**VM, "affinity": "OpaqueRef:host"})
+    assert only_vm(collection).dangling == ()
+    summary = report_on("t", collection, (), None).summary
+    assert summary is not None
+    assert summary.memory_bytes_total is summary.memory_bytes_free is summary.memory_bytes_drift is None
+
+
+def test_without_host_metrics_nothing_is_known_of_memory(tmp_path: Path) -> None:
+    summary = report_on("t", seen_without(tmp_path, "host_metrics", VM), (), None).summary
+    assert summary is not None
+    assert summary.memory_bytes_total is summary.memory_bytes_free is summary.memory_bytes_drift is None
+
+
+def test_without_vms_no_host_is_free(tmp_path: Path) -> None:
+    collection = seen_without(tmp_path, "VM")
+    assert only_host(collection).memory_bytes_free is None
+    report = report_on("t", collection, (), None)
+    assert report.rooms[0].bytes_free is None
+    assert report.rooms[0].bytes_may_start is None
+    assert report.summary is not None
+    assert report.summary.memory_bytes_free is report.summary.memory_bytes_may_start is None
+
+
+def test_without_guest_metrics_tools_are_not_known(tmp_path: Path) -> None:
+    vm = {**VM, "guest_metrics": "OpaqueRef:gm"}
+    assert only_vm(seen_without(tmp_path, "VM_guest_metrics", vm)).guest.tools is ToolsState.UNKNOWN
+    assert only_vm(seen(tmp_path, vm)).guest.tools is ToolsState.ABSENT
+    damaged = {"_ref": "OpaqueRef:gm", "PV_drivers_detected": "?"}
+    assert only_vm(seen(tmp_path, vm, VM_guest_metrics=(damaged,))).guest.tools is ToolsState.UNKNOWN
+
+
+def test_without_vm_metrics_nothing_is_made_up(tmp_path: Path) -> None:
+    vm = {**VM, "metrics": "OpaqueRef:m"}
+    found = only_vm(seen_without(tmp_path, "VM_metrics", vm))
+    assert (found.vcpus, found.vcpus_max, found.started_at, found.memory.bytes_actual) == (
+        None,
+        1,
+        None,
+        None,
+    )
+    assert only_vm(seen_without(tmp_path, "VM_metrics", {**vm, "power_state": "Halted"})).vcpus == 1
+
+
+def test_without_interfaces_a_network_is_not_internal(tmp_path: Path) -> None:
+    assert [network.type for network in seen_without(tmp_path, "PIF", VM).networks] == [""]
+    assert [network.type for network in seen(tmp_path, VM, network=(NETWORK,)).networks] == ["internal"]
+    pif = {"_ref": "p", "network": "OpaqueRef:net", "VLAN": "x"}
+    assert [network.type for network in seen(tmp_path, VM, network=(NETWORK,), PIF=(pif,)).networks] == [""]
+
+
+@pytest.mark.parametrize("file", [REAL, EXAMPLE])
+def test_a_file_cut_off_anywhere_makes_no_vm_adoptable_that_was_not_and_nothing_missing(
+    tmp_path: Path, file: Path
+) -> None:
+    data = file.read_bytes()
+    whole = report_on("t", observed(file), (), None)
+    adoptable = {vm.uuid for vm in whole.vms if vm.may_be_adopted == "yes"}
+    lost = {finding.subject_uuid for finding in whole.findings if finding.code == "disk-missing"}
+    path = tmp_path / "cut.db"
+    for part in range(4, 40):
+        path.write_bytes(data[: len(data) * part // 40])
+        cut = report_on("t", observed(path), (), None)
+        assert {vm.uuid for vm in cut.vms if vm.may_be_adopted == "yes"} <= adoptable
+        found = {finding.subject_uuid for finding in cut.findings if finding.code == "disk-missing"}
+        assert found <= lost
+
+
+@pytest.mark.parametrize(
+    ("table", "row"),
+    [
+        ("VBD", {**VBD, "empty": "?"}),
+        ("VDI", {**VDI, "virtual_size": "abc"}),
+        ("VIF", {**VIF, "currently_attached": "?"}),
+        ("VBD", {key: value for key, value in VBD.items() if key != "VM"}),
+        ("VIF", {key: value for key, value in VIF.items() if key != "VM"}),
+    ],
+)
+def test_damage_to_a_part_is_damage_to_the_vm(tmp_path: Path, table: str, row: Row) -> None:
+    vm = only_vm(seen(tmp_path, VM, **{**WHOLE, table: (row,)}))
+    assert not vm.definition_read
+    assert [disk.size_bytes for disk in vm.disks] in ([5], [None], [])
+
+
+def test_damage_to_a_part_is_no_damage_to_another_vm(tmp_path: Path) -> None:
+    other = {**VM, "_ref": "OpaqueRef:other", "uuid": "other"}
+    damaged = {**VDI, "virtual_size": "abc"}
+    vms = seen(tmp_path, VM, other, **{**WHOLE, "VDI": (damaged,)}).vms
+    assert {vm.uuid: vm.definition_read for vm in vms} == {"vm-uuid": False, "other": True}
+
+
+@pytest.mark.parametrize("live", ["yes", None])
+def test_a_heartbeat_that_is_not_readable_is_no_death(tmp_path: Path, live: str | None) -> None:
+    row = {key: value for key, value in HOST_METRICS.items() if key != "live"}
+    collection = seen(tmp_path, VM, host_metrics=(row if live is None else {**row, "live": live},))
+    assert only_host(collection).live is Answer.UNKNOWN
+    assert "host-not-live" not in {finding.code for finding in report_on("t", collection, (), None).findings}
+
+
+def test_a_host_that_does_not_say_whether_it_is_enabled_is_not_disabled(tmp_path: Path) -> None:
+    host = {key: value for key, value in HOST.items() if key != "enabled"}
+    assert only_host(seen(tmp_path, VM, host=(host,))).enabled is Answer.UNKNOWN
+
+
+def test_what_a_storage_does_not_tell(tmp_path: Path) -> None:
+    pbd = {"_ref": "pbd", "SR": "OpaqueRef:sr", "host": "OpaqueRef:host"}
+    sr = {"_ref": "OpaqueRef:sr", "uuid": "sr", "physical_size": "zz"}
+    [storage] = seen(tmp_path, VM, SR=(sr,), PBD=(pbd,)).storages
+    assert storage.size_bytes is storage.used_bytes is storage.allocated_bytes is None
+    assert storage.sharing is Sharing.UNKNOWN
+    assert (storage.host_uuids, storage.detached_host_uuids) == ((), ())
+    assert storage.active is Answer.UNKNOWN
+    [alone] = seen(tmp_path, VM, SR=(sr,)).storages
+    assert alone.active is Answer.NO
+    [unread] = seen_without(tmp_path, "PBD", VM).storages
+    assert unread.active is Answer.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("of_vm", "of_pool", "answer"),
+    [
+        ("true", "(('auto_poweron' 'true'))", Answer.YES),
+        ("true", "(('auto_poweron' 'false'))", Answer.NO),
+        ("true", "()", Answer.NO),
+        ("true", "((", Answer.UNKNOWN),
+        ("true", None, Answer.UNKNOWN),
+        ("false", "(('auto_poweron' 'true'))", Answer.NO),
+        (None, "((", Answer.NO),
+    ],
+)
+def test_a_vm_starts_with_its_host_where_the_pool_allows_it(
+    tmp_path: Path, of_vm: str | None, of_pool: str | None, answer: Answer
+) -> None:
+    vm = VM if of_vm is None else {**VM, "other_config": f"(('auto_poweron' '{of_vm}'))"}
+    pool = POOL if of_pool is None else {**POOL, "other_config": of_pool}
+    assert only_vm(seen(tmp_path, vm, pool=(pool,))).autostart is answer
 
 
 @settings(deadline=None)

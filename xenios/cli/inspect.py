@@ -28,7 +28,13 @@ WIDTH_WITHOUT_TERMINAL = 140
 @click.command(
     epilog="Exit status: 0 complete, 1 something could not be read (the report says what), 2 wrong usage."
 )
-@click.argument("targets", metavar="TARGET...", nargs=-1, required=True)
+@click.argument(
+    "targets",
+    metavar="TARGET...",
+    nargs=-1,
+    required=True,
+    callback=lambda _context, _parameter, targets: _not_empty(targets),
+)
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the report as JSON (schema: docs/report.schema.json)."
 )
@@ -55,7 +61,7 @@ WIDTH_WITHOUT_TERMINAL = 140
     show_default=True,
     callback=lambda _context, _parameter, seconds: _finite(seconds),
     metavar="SECONDS",
-    help="Give up on a target that has not answered by then.",
+    help="Read each target within this time; what is unread by then is reported as such.",
 )
 def inspect(
     targets: tuple[str, ...],
@@ -141,6 +147,12 @@ def write_html(report: Report, file: Path) -> None:
         raise XeniosError(
             f"cannot write {file}: {error.strerror or error}", remedy="give --html a file that you may write"
         ) from error
+
+
+def _not_empty(targets: tuple[str, ...]) -> tuple[str, ...]:
+    if not all(target.strip() for target in targets):
+        raise click.BadParameter("an empty target names nothing.")
+    return targets
 
 
 def _finite(seconds: float) -> float:

@@ -6,6 +6,7 @@ Effects: those of the command that is run
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -49,6 +50,14 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 1 something failed or could not be read, 2 wrong usage."""
+    if sys.stderr is None:  # closed by whoever started us; what would be said there is lost, and nothing else
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as the process
+    if sys.stdout is None:
+        click.echo(
+            "Error: standard output is closed\n  give the report a place to go: a file, or /dev/null",
+            err=True,
+        )
+        sys.exit(1)
     try:
         sys.exit(_run(arguments))
     except XeniosError as error:

@@ -312,16 +312,20 @@ def _find_duplicate_macs(collection: Collection) -> Iterator[Finding]:
     by_mac = _groups(_machines(collection), lambda vm: tuple(nic.mac for nic in vm.nics if nic.mac))
     for mac, vms in by_mac.items():
         for vm in vms:
-            mine = {nic.network_uuid for nic in vm.nics if nic.mac == mac}
+            mine = _segments(vm, mac)
             clash = vm.holds_memory and any(
-                other.holds_memory and mine & {nic.network_uuid for nic in other.nics if nic.mac == mac}
-                for other in vms
-                if other is not vm
+                other.holds_memory and mine & _segments(other, mac) for other in vms if other is not vm
             )
             others = ", ".join(f"{other.name} ({other.uuid})" for other in vms if other is not vm)
             yield _of_vm(
                 "mac-duplicate-running" if clash else "mac-duplicate", vm, f"{mac}, also on {others}"
             )
+
+
+def _segments(vm: Vm, mac: str) -> set[tuple[str, int | None]]:
+    """The networks, with their VLANs, on which a VM shows itself under a MAC address; unknown ones left out."""
+    places = [(nic.network_uuid or nic.network_name, nic.vlan) for nic in vm.nics if nic.mac == mac]
+    return {place for place in places if place[0]}
 
 
 def _find_shared_disks(collection: Collection) -> Iterator[Finding]:

@@ -32,7 +32,6 @@ class Harm(StrEnum):
     NONE = "none"
     ON_CHANGE = "on change"
     """Nothing at first; as soon as anybody starts, moves or stops it, it is stopped and its record destroyed."""
-    STOPPED = "stopped"
     RECORD_DESTROYED = "record destroyed"
 
 
@@ -143,6 +142,13 @@ def _on_kvm(vm: Vm) -> Precedent:
             "left alone: the name is not CloudStack's",
             "left alone",
             "fullHostSync and deltaHostSync drop names that are not theirs",
+        )
+    if vm.uuid != name_uuid(vm.name) and not vm.holds_memory:
+        return outcome(
+            Harm.NONE,
+            "not seen: it is off, and CloudStack looks for such domains by the uuid that it would give to this name",
+            "once it runs: StopCommand, which does not find it",
+            "sync of a KVM host lists running domains by name and the others by uuid",
         )
     if vm.uuid != name_uuid(vm.name):
         return outcome(

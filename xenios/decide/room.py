@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from xenios.model.collection import Collection
 from xenios.model.inventory import Answer, Host, PowerState, Vm, VmKind
-from xenios.model.room import HostRoom, PoolRoom
+from xenios.model.room import HostRoom, PoolRoom, sum_if_known
 
 
 def room_of(collection: Collection) -> PoolRoom:
@@ -18,14 +18,21 @@ def room_of(collection: Collection) -> PoolRoom:
     for vm in collection.vms:
         if vm.kind in (VmKind.MACHINE, VmKind.CONTROL_DOMAIN):
             home = vm.host_uuid or (vm.preferred_host_uuid if may_start_by_itself(vm) else None)
-            if home is None and may_start_by_itself(vm) and len(collection.hosts) == 1:
+            alone = len(collection.hosts) == 1 and collection.all_hosts_seen
+            if home is None and alone and may_start_by_itself(vm):
                 home = collection.hosts[0].uuid
             residents[home if home in known else None].append(vm)
     homeless = [vm for vm in residents.get(None, ()) if may_start_by_itself(vm)]
     return PoolRoom(
-        hosts=tuple(_host_room(host, residents.get(host.uuid, ())) for host in collection.hosts),
-        bytes_may_start_anywhere=sum(wanted_bytes(vm) or 0 for vm in homeless),
+        hosts=tuple(
+            _host_room(host, residents.get(host.uuid, ()), all_seen=collection.all_vms_seen)
+            for host in collection.hosts
+        ),
+        bytes_may_start_anywhere=sum_if_known(map(wanted_bytes, homeless))
+        if collection.all_vms_seen
+        else None,
         vms_may_start_anywhere=len(homeless),
+        all_hosts_seen=collection.all_hosts_seen,
     )
 
 
@@ -51,19 +58,10 @@ def _may_hold(vm: Vm) -> bool:
     return vm.holds_memory or vm.power_state is PowerState.UNKNOWN
 
 
-def _sum_if_known(sizes: Iterable[int | None]) -> int | None:
-    total = 0
-    for size in sizes:
-        if size is None:
-            return None
-        total += size
-    return total
-
-
-def _host_room(host: Host, residents: Iterable[Vm]) -> HostRoom:
+def _host_room(host: Host, residents: Iterable[Vm], *, all_seen: bool) -> HostRoom:
     machines = [vm for vm in residents if vm.kind is VmKind.MACHINE]
     control = [wanted_bytes(vm) for vm in residents if vm.kind is VmKind.CONTROL_DOMAIN and _may_hold(vm)]
-    overhead = _sum_if_known((host.memory_bytes_overhead, *control))
+    overhead = sum_if_known((host.memory_bytes_overhead, *control)) if all_seen else None
     holding = [vm for vm in machines if _may_hold(vm)]
     waiting = [vm for vm in machines if may_start_by_itself(vm)]
     declared = sum(wanted_bytes(vm) or 0 for vm in holding)
@@ -84,7 +82,7 @@ def _host_room(host: Host, residents: Iterable[Vm]) -> HostRoom:
         bytes_declared=declared,
         vms_declared=len(holding),
         vms_not_told=unknown,
-        bytes_may_start=sum(wanted_bytes(vm) or 0 for vm in waiting),
+        bytes_may_start=sum_if_known(map(wanted_bytes, waiting)) if all_seen else None,
         vms_may_start=len(waiting),
         bytes_free_declared=free_declared,
         bytes_free_measured=free_measured,
@@ -93,6 +91,6 @@ def _host_room(host: Host, residents: Iterable[Vm]) -> HostRoom:
         bytes_free=free,
         bytes_free_database_only=claimed,
         bytes_drift=claimed - free if claimed is not None and free is not None else None,
-        vcpus_declared=sum(vm.vcpus or 0 for vm in holding),
+        vcpus_declared=sum_if_known(vm.vcpus for vm in holding) if all_seen else None,
         cpus=host.cpu.count,
     )

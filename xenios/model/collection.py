@@ -48,6 +48,10 @@ class Collection:
     networks: tuple[Network, ...]
     vms: tuple[Vm, ...]
     failures: tuple[ReadFailure, ...] = ()
+    all_hosts_seen: bool = True
+    """False: there may be hosts that are not among `hosts`, so no sum over them is known."""
+    all_vms_seen: bool = True
+    """False: there may be VMs that are not among `vms`, so nothing is known to be free of them."""
 
     def __repr__(self) -> str:
         """Short on purpose: asyncio writes out what a task returned, and a whole pool takes it a fifth of a second."""

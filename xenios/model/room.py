@@ -3,6 +3,7 @@
 Effects: none
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -20,7 +21,7 @@ class HostRoom:
     vms_not_told: int
     """VMs among them whose memory or power state is not known. Unknown memory makes the declared sum a lower bound; a
     VM in an unknown state is counted as if it ran."""
-    bytes_may_start: int
+    bytes_may_start: int | None
     """What the VMs that are off here but may start by themselves (autostart, HA, suspended) would take."""
     vms_may_start: int
     bytes_free_declared: int | None
@@ -35,7 +36,7 @@ class HostRoom:
     """What a manager would claim that sums only the VMs in its own database, which on the day of takeover is empty."""
     bytes_drift: int | None
     """How much that claim exceeds the truth."""
-    vcpus_declared: int
+    vcpus_declared: int | None
     cpus: int | None
 
 
@@ -44,5 +45,17 @@ class PoolRoom:
     """Memory of a pool: its hosts, and the VMs that may start on any of them."""
 
     hosts: tuple[HostRoom, ...]
-    bytes_may_start_anywhere: int
+    bytes_may_start_anywhere: int | None
     vms_may_start_anywhere: int
+    all_hosts_seen: bool
+    """False: no sum over the hosts is known."""
+
+
+def sum_if_known(terms: Iterable[int | None]) -> int | None:
+    """The sum; None as soon as one term is not known."""
+    total = 0
+    for term in terms:
+        if term is None:
+            return None
+        total += term
+    return total

@@ -4,7 +4,7 @@ Effects: none
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from xenios.decide.adopt import refusals_to_adopt
 from xenios.decide.custody import managers_seen
@@ -15,7 +15,7 @@ from xenios.errors import XeniosError
 from xenios.model.collection import Collection, ReadFailure
 from xenios.model.decision import Finding, Refusal, Verdict
 from xenios.model.inventory import Answer, CapabilityAnswer, Host, Vm, VmKind
-from xenios.model.room import PoolRoom
+from xenios.model.room import HostRoom, PoolRoom, sum_if_known
 from xenios.report.schema import Summary, TargetReport, VmReport
 
 _COPIED = frozenset(VmReport.__struct_fields__) & frozenset(Vm.__dataclass_fields__)
@@ -124,10 +124,18 @@ def _adoption(refusals: Iterable[Refusal]) -> str:
 def _summary(
     machines: tuple[VmReport, ...], findings: tuple[Finding, ...], room: PoolRoom, hosts: Iterable[Host]
 ) -> Summary:
+    uuids = {host.host_uuid for host in room.hosts}
     takers = {host.uuid for host in hosts if Answer.NO not in (host.live, host.enabled)}
     managers = Counter(
         ", ".join(str(seen.manager) for seen in vm.managers) if vm.managers else _NOBODY for vm in machines
     )
+
+    def summed(size: Callable[[HostRoom], int | None], among: Container[str] = uuids) -> int | None:
+        if not room.hosts or not room.all_hosts_seen:
+            return None
+        return sum_if_known(size(host) for host in room.hosts if host.host_uuid in among)
+
+    may_start = (room.bytes_may_start_anywhere, *(host.bytes_may_start for host in room.hosts))
     return Summary(
         vms=len(machines),
         by_power_state=dict(Counter(vm.power_state.value for vm in machines)),
@@ -135,19 +143,9 @@ def _summary(
         by_severity=dict(Counter(finding.severity.value for finding in findings)),
         by_manager=dict(managers),
         by_harm=dict(Counter(vm.precedent.harm.value for vm in machines if vm.precedent is not None)),
-        memory_bytes_total=_sum_if_known(host.bytes_total for host in room.hosts),
-        memory_bytes_free=_sum_if_known(host.bytes_free for host in room.hosts if host.host_uuid in takers),
-        memory_bytes_drift=_sum_if_known(host.bytes_drift for host in room.hosts),
-        memory_bytes_may_start=room.bytes_may_start_anywhere
-        + sum(host.bytes_may_start for host in room.hosts),
+        memory_bytes_total=summed(lambda host: host.bytes_total),
+        memory_bytes_free=summed(lambda host: host.bytes_free, takers),
+        memory_bytes_drift=summed(lambda host: host.bytes_drift),
+        memory_bytes_may_start=sum_if_known(may_start),
         vms_may_start=room.vms_may_start_anywhere + sum(host.vms_may_start for host in room.hosts),
     )
-
-
-def _sum_if_known(values: Iterable[int | None]) -> int | None:
-    total = 0
-    for value in values:
-        if value is None:
-            return None
-        total += value
-    return total

@@ -16,25 +16,25 @@ from xenios.decide.findings import KINDS, STORAGE_NEARLY_FULL_PER_CENT
 from xenios.decide.precedent import CLOUDSTACK_4_0_2, Harm, Precedent
 from xenios.model.decision import Finding, Refusal, Severity
 from xenios.model.inventory import Answer, CapabilityAnswer, DiskKind, Host, Network, PowerState, Storage
-from xenios.model.room import HostRoom
+from xenios.model.room import HostRoom, sum_if_known
 from xenios.report.schema import Report, Summary, TargetReport, VmReport
-from xenios.report.words import bytes_text, plural
+from xenios.report.words import HARM_WORDS, adoption_words, bytes_text, plural
 
 _POLICY_NAMES = {CLOUDSTACK_4_0_2: "CloudStack 4.0.2"}
 _KIND_BY_CODE = {kind.code: kind for kind in KINDS}
 _RULE_BY_ID = {rule.id: rule for rule in MAY_WE_ADOPT}
 _SEVERITIES = tuple(Severity)
-_HARMS = (Harm.RECORD_DESTROYED, Harm.STOPPED, Harm.ON_CHANGE, Harm.NONE)
+_HARMS = (Harm.RECORD_DESTROYED, Harm.ON_CHANGE, Harm.NONE)
 _ADOPTION = (
-    ("yes", "yes", "may be adopted as they are"),
-    ("ask the operator", "ask", "need a word from you first"),
-    ("not now", "wait", "cannot be adopted now"),
-    ("no", "no", "cannot be adopted"),
+    ("yes", "yes"),
+    ("ask the operator", "ask"),
+    ("not now", "wait"),
+    ("no", "no"),
 )
-"""As the report says it, the CSS class, and in a sentence."""
+"""As the report says it, and the CSS class."""
 _THINGS = ("VM", "host", "storage", "pool")
 """What a finding's subject begins with (decide/findings.py)."""
-_ADOPTION_CLASS = {word: css for word, css, _ in _ADOPTION}
+_ADOPTION_CLASS = dict(_ADOPTION)
 _LISTS = (
     ("passthrough", "Host devices", "No devices of the host"),
     ("busy", "Under way on it", "nothing under way on it"),
@@ -48,13 +48,7 @@ _PARTS = (
     ("nics", "", "no network cards"),
     ("snapshots", "", "no snapshots"),
 )
-_HARM_CLASS = {Harm.RECORD_DESTROYED: "gone", Harm.STOPPED: "gone", Harm.ON_CHANGE: "risk", Harm.NONE: "safe"}
-_HARM_WORDS = {
-    Harm.RECORD_DESTROYED: "destroy at once",
-    Harm.STOPPED: "stop at once",
-    Harm.ON_CHANGE: "destroy at next change",
-    Harm.NONE: "leave alone",
-}
+_HARM_CLASS = {Harm.RECORD_DESTROYED: "gone", Harm.ON_CHANGE: "risk", Harm.NONE: "safe"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +121,6 @@ class Comparison:
 
     manager: str
     lost_at_once: int
-    stopped_at_once: int
     lost_later: int
     left_alone: int
     outcomes: tuple[Outcome, ...]
@@ -215,7 +208,7 @@ class TargetView:
     adoption_bar: Bar | None
     managers: tuple[tuple[str, int], ...]
     hosts_taking_vms: int
-    may_start_anywhere_bytes: int
+    may_start_anywhere_bytes: int | None
     may_start_anywhere_vms: int
     severities: tuple[tuple[Severity, int], ...]
     comparison: Comparison | None
@@ -287,14 +280,18 @@ def _power_words(summary: Summary | None) -> str:
 
 def _adoption(summary: Summary | None) -> tuple[tuple[str, int, str], ...]:
     counts = summary.by_adoption if summary is not None else {}
-    return tuple((css, counts[word], words) for word, css, words in _ADOPTION if counts.get(word))
+    return tuple(
+        (css, counts[word], adoption_words(word, counts[word])) for word, css in _ADOPTION if counts.get(word)
+    )
 
 
-def _may_start_anywhere(target: TargetReport) -> tuple[int, int]:
+def _may_start_anywhere(target: TargetReport) -> tuple[int | None, int]:
     """What may start by itself and is bound to no host: the pool's sum without what its hosts have."""
     if target.summary is None:
         return 0, 0
-    in_bytes = target.summary.memory_bytes_may_start - sum(room.bytes_may_start for room in target.rooms)
+    in_all = target.summary.memory_bytes_may_start
+    on_hosts = sum_if_known(room.bytes_may_start for room in target.rooms)
+    in_bytes = in_all - on_hosts if in_all is not None and on_hosts is not None else None
     return in_bytes, target.summary.vms_may_start - sum(room.vms_may_start for room in target.rooms)
 
 
@@ -327,7 +324,7 @@ def _vm_row(anchor: str, vm: VmReport, hosts: Mapping[str, Host]) -> VmRow:
         gravest=gravest,
         finding_rank=rank + len(vm.findings),
         harm_css=_HARM_CLASS[harm],
-        harm_words=_HARM_WORDS[harm],
+        harm_words=HARM_WORDS[harm],
         preferred_host_name=preferred.name if preferred is not None else vm.preferred_host_uuid or "",
         lists=tuple((title, getattr(vm, field)) for field, title, _ in _LISTS),
         lacks=_lacks(vm),
@@ -420,7 +417,6 @@ def _comparison(policy: str | None, rows: Sequence[VmRow]) -> Comparison | None:
     return Comparison(
         manager=_POLICY_NAMES.get(policy, policy),
         lost_at_once=counts[Harm.RECORD_DESTROYED],
-        stopped_at_once=counts[Harm.STOPPED],
         lost_later=counts[Harm.ON_CHANGE],
         left_alone=counts[Harm.NONE],
         outcomes=tuple(
@@ -493,10 +489,13 @@ def _room_bar(room: HostRoom, short_bytes: int | None) -> Bar | None:
     beyond = short_bytes or 0
     declared = max(0, room.bytes_declared - beyond)
     free = max(0, total - overhead - declared)
-    may_start = room.bytes_may_start
+    may_start = room.bytes_may_start or 0  # what is not told has no length; the words say so
     may_start_within = min(may_start, free)
     words = f"{bytes_text(room.bytes_overhead)} overhead, {bytes_text(room.bytes_declared)} declared"
-    words += f", {bytes_text(may_start)} may start" if may_start else ""
+    if room.bytes_may_start is None:
+        words += ", not told how much may start"
+    elif may_start:
+        words += f", {bytes_text(may_start)} may start"
     words += (
         f", over-promised by {bytes_text(beyond)}" if beyond else f", {bytes_text(free)} free by declaration"
     )

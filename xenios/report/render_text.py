@@ -7,8 +7,8 @@ Effects: none
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from io import StringIO
 
 from rich.console import Console
@@ -19,15 +19,15 @@ from xenios.decide.findings import KINDS
 from xenios.decide.precedent import Harm
 from xenios.model.collection import ReadFailure
 from xenios.model.decision import Finding, Severity
+from xenios.model.inventory import Answer
 from xenios.report.render_text_details import details_of
-from xenios.report.render_text_tables import name_of, tables_of
+from xenios.report.render_text_tables import capability_table, name_of, tables_of
 from xenios.report.schema import Report, Summary, TargetReport, VmReport
-from xenios.report.words import bytes_text, plural, shown, time_text
+from xenios.report.words import ADOPTION_WORDS, adoption_words, bytes_text, plural, shown, time_text
 
 SUBJECTS_SHOWN_MAX = 12
 
 _SEVERITY_STYLE = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
-_ADOPTION_ORDER = ("yes", "ask the operator", "not now", "no")
 
 
 def render_text(report: Report, *, width: int, colour: bool, details: bool = False) -> str:
@@ -55,32 +55,48 @@ def _print_target(console: Console, target: TargetReport, compare: str | None, *
     _print_failures(console, target.failures)
     if target.pool is None or target.summary is None:
         return
+    if not details:
+        _print_not_told(console, target)
     _print_meaning(console, target.summary, compare, complete=target.status == "complete")
     _print_findings(console, target.findings)
     _print_refusals(console, target.vms)
-    for title, table in tables_of(target, compare, console.width):
+    for title, table, notes in tables_of(target, compare, console.width):
         console.print()
         console.print(Text(title, style="bold"))
         console.print(table)
+        for note in notes:
+            console.print(Text(note, style="dim"))
     _print_others(console, target)
     if details:
+        console.print()
+        console.print(Text("Capabilities", style="bold"))
+        console.print(capability_table(target))
+        storage_names = {storage.uuid: storage.name for storage in target.storages}
         for vm in (*target.vms, *target.control_domains, *target.templates, *target.snapshots):
             console.print()
-            console.print(details_of(vm))
+            console.print(details_of(vm, storage_names))
 
 
 def _headline(target: TargetReport) -> Text:
     line = Text(shown(target.target), style="bold")
     if target.pool is not None:
         pool = target.pool
-        line.append(
-            f"  pool {shown(pool.name) or '(no name)'}: {shown(pool.product)} {shown(pool.version)}".rstrip()
-        )
+        product = f"{shown(pool.product)} {shown(pool.version)}".strip()
+        line.append(f"  pool {shown(pool.name) if pool.name.strip() else 'without a name'}")
+        line.append(f": {product}" if product else "")
         line.append(f"\n{target.source}; seen {time_text(target.seen_at)}; ", style="dim")
     else:
         line.append("  ")
     line.append(target.status.upper(), style="green" if target.status == "complete" else "bold red")
     return line
+
+
+def _print_not_told(console: Console, target: TargetReport) -> None:
+    answers = [answer.capability.value for answer in target.capabilities if answer.answer is Answer.NO]
+    if answers:
+        console.print(
+            Text(f"Not told by this source: {', '.join(answers)} (--details says why)", style="dim")
+        )
 
 
 def _print_failures(console: Console, failures: Sequence[ReadFailure]) -> None:
@@ -99,15 +115,9 @@ def _print_meaning(console: Console, summary: Summary, compare: str | None, *, c
     nobody = "No VMs." if complete else "No VMs were seen."
     lines = [f"{plural(summary.vms, 'VM')}: {power}." if summary.vms else nobody]
     if summary.vms:
-        words = {
-            "yes": "may be adopted as they are",
-            "ask the operator": "need your word first",
-            "not now": "cannot be adopted now",
-            "no": "can never be adopted",
-        }
-        counts = summary.by_adoption
+        counts = [(word, summary.by_adoption.get(word, 0)) for word in ADOPTION_WORDS]
         lines.append(
-            "; ".join(f"{counts[key]} {words[key]}" for key in _ADOPTION_ORDER if counts.get(key)) + "."
+            "; ".join(f"{count} {adoption_words(word, count)}" for word, count in counts if count) + "."
         )
         managers = ", ".join(f"{shown(name)} {count}" for name, count in summary.by_manager.items())
         lines.append(f"Managed by: {managers}.")
@@ -121,7 +131,7 @@ def _print_meaning(console: Console, summary: Summary, compare: str | None, *, c
         later = summary.by_harm.get(Harm.ON_CHANGE, 0)
         lines.append(
             f"{compare} would destroy {plural(destroyed, 'VM')} as soon as it connects and {later} more at their first "
-            f"change (their records; the disks stay); it would leave {summary.by_harm.get(Harm.NONE) or 'none'} alone."
+            f"change (their records; the disks stay); it would spare {summary.by_harm.get(Harm.NONE) or 'none'}."
         )
     for line in lines:
         console.print(Text("  " + line))
@@ -141,13 +151,29 @@ def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
         title.append(f"{kind.code} ({len(found)})", style="bold")
         title.append(f": {kind.meaning}")
         console.print(title)
-        for finding in found[:SUBJECTS_SHOWN_MAX]:
-            console.print(Padding(Text(f"{shown(finding.subject)}: {shown(finding.detail)}"), (0, 0, 0, 11)))
-        if len(found) > SUBJECTS_SHOWN_MAX:
-            console.print(
-                Text(f"           … and {len(found) - SUBJECTS_SHOWN_MAX} more (--json or --html has all)")
-            )
+        for line in _finding_lines(found):
+            console.print(Padding(Text(line), (0, 0, 0, 11)))
         console.print(Padding(Text(f"→ {kind.remedy}", style="dim"), (0, 0, 0, 11)))
+
+
+def _finding_lines(found: Sequence[Finding]) -> Iterator[str]:
+    """One line per finding of a code; of what only informs and is said of several, one line of names."""
+    if len(found) > 1 and found[0].severity is Severity.INFO:
+        times = Counter((finding.subject_uuid, finding.subject) for finding in found)
+        names = [
+            shown(subject) + (f" ({count})" if count > 1 else "") for (_, subject), count in times.items()
+        ]
+        more = (
+            f", … and {len(names) - SUBJECTS_SHOWN_MAX} more (--json or --html has all)"
+            if len(names) > SUBJECTS_SHOWN_MAX
+            else ""
+        )
+        yield ", ".join(names[:SUBJECTS_SHOWN_MAX]) + more
+        return
+    for finding in found[:SUBJECTS_SHOWN_MAX]:
+        yield f"{shown(finding.subject)}: {shown(finding.detail)}"
+    if len(found) > SUBJECTS_SHOWN_MAX:
+        yield f"… and {len(found) - SUBJECTS_SHOWN_MAX} more (--json or --html has all)"
 
 
 def _print_refusals(console: Console, vms: Iterable[VmReport]) -> None:

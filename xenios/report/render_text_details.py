@@ -5,7 +5,7 @@ Effects: none
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from rich.text import Text
 
@@ -14,18 +14,18 @@ from xenios.report.schema import VmReport
 from xenios.report.words import NOT_TOLD, bytes_text, duration_text, number_text, shown, time_text
 
 
-def details_of(vm: VmReport) -> Text:
-    """The VM in lines of "what: figures"."""
+def details_of(vm: VmReport, storage_names: Mapping[str, str]) -> Text:
+    """The VM in lines of "what: figures"; `storage_names` by the uuid of each storage."""
     text = Text(f"{shown(vm.name) or '(no name)'}", style="bold")
     text.append(f"  {vm.kind.value} {vm.uuid}\n", style="dim")
-    for label, words in _lines(vm):
+    for label, words in _lines(vm, storage_names):
         text.append(f"  {label:<12}", style="dim")
         text.append(f"{words}\n")
     text.rstrip()
     return text
 
 
-def _lines(vm: VmReport) -> Iterator[tuple[str, str]]:
+def _lines(vm: VmReport, storage_names: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     reason = f" ({shown(vm.power_reason)})" if vm.power_reason else ""
     uptime = f", up {duration_text(vm.uptime_seconds)}" if vm.uptime_seconds is not None else ""
     where = f" on {shown(vm.host_name)}" if vm.host_name else ""
@@ -38,7 +38,7 @@ def _lines(vm: VmReport) -> Iterator[tuple[str, str]]:
     )
     yield "memory", _memory_words(vm)
     for disk in vm.disks:
-        yield "disk", _disk_words(disk)
+        yield "disk", _disk_words(disk, storage_names)
     for nic in vm.nics:
         yield "NIC", _nic_words(nic)
     for device in vm.passthrough:
@@ -78,7 +78,7 @@ def _memory_words(vm: VmReport) -> str:
     return words + overhead + (f" ({memory.overhead_source})" if memory.overhead_source else "")
 
 
-def _disk_words(disk: Disk) -> str:
+def _disk_words(disk: Disk, storage_names: Mapping[str, str]) -> str:
     if not disk.where:
         return f"{shown(disk.device)} {disk.kind.value}, " + (
             "its image is MISSING" if disk.presence is Presence.MISSING else "empty"
@@ -88,6 +88,10 @@ def _disk_words(disk: Disk) -> str:
     words += (
         f" ({bytes_text(disk.used_bytes)} used) {disk.format or 'format not told'}, {name}{shown(disk.where)}"
     )
+    if disk.storage_uuid is not None:
+        words += (
+            f", in storage {shown(storage_names.get(disk.storage_uuid, '').strip() or disk.storage_uuid)}"
+        )
     if disk.kind is not DiskKind.CDROM:
         words += f", {disk.sharing.value}" if disk.sharing != "unknown" else ", reach not told"
     for condition, word in (

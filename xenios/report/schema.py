@@ -92,7 +92,7 @@ class Summary(msgspec.Struct, frozen=True, kw_only=True):
     memory_bytes_free: int | None
     """On the hosts that take VMs: neither known to be dead nor disabled."""
     memory_bytes_drift: int | None
-    memory_bytes_may_start: int
+    memory_bytes_may_start: int | None
     vms_may_start: int
 
 

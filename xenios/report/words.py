@@ -1,4 +1,4 @@
-"""How figures and foreign text are written for people: the same on a terminal and on a page.
+"""How verdicts, figures and foreign text are written for people: the same on a terminal and on a page.
 
 Names come from strangers. Whatever could steer a terminal, hide itself or reorder a line is shown as an escape.
 
@@ -7,7 +7,22 @@ Effects: none
 
 from datetime import UTC, datetime, timedelta
 
+from xenios.decide.precedent import Harm
+
 NOT_TOLD = "–"
+ADOPTION_WORDS = {
+    "yes": ("may be adopted as it is", "may be adopted as they are"),
+    "ask the operator": ("needs a word from you first", "need a word from you first"),
+    "not now": ("cannot be adopted now", "cannot be adopted now"),
+    "no": ("cannot be adopted", "cannot be adopted"),
+}
+"""What the report says of adopting (`VmReport.may_be_adopted`), after "1" and after a greater number; best first."""
+HARM_WORDS = {
+    Harm.RECORD_DESTROYED: "destroy now",
+    Harm.ON_CHANGE: "destroy later",
+    Harm.NONE: "leave alone",
+}
+"""What another manager would do to a VM."""
 # Letters and marks by name, but nothing to see. The two selectors that make a sign an emoji or a letter may stand.
 _INVISIBLE = frozenset(
     map(chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2800, 0x3164, 0xFFA0))
@@ -75,3 +90,8 @@ def number_text(value: int | None) -> str:
 def plural(count: int, thing: str) -> str:
     """A count with its noun: 1 VM, 2 VMs."""
     return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
+def adoption_words(adoption: str, count: int) -> str:
+    """The rest of the sentence after a count of VMs: may be adopted as they are."""
+    return ADOPTION_WORDS[adoption][count != 1]

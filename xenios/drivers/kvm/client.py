@@ -14,17 +14,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import queue
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
+from xenios.drivers.threads import DaemonThreads
 from xenios.errors import TargetSilent, TargetUnreadable
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 
+NOT_TEXT = -2
+"""Our own code for an answer that is no text; libvirt's codes are not negative."""
 THREADS = 8
 ITEMS_BETWEEN_WORDS = 256
 KEEPALIVE_INTERVAL_SECONDS = 3
@@ -41,7 +43,7 @@ class NativeError(Exception):
         """The system's errno behind it, where libvirt passes one on (code 38)."""
 
     def __str__(self) -> str:
-        return f"{self.args[0]} (libvirt error {self.code})"
+        return f"{self.args[0]} (libvirt error {self.code})" if self.code >= 0 else str(self.args[0])
 
 
 class ConnectionLost(Exception):
@@ -58,7 +60,7 @@ class LibvirtClient:
         self.libvirt = load_libvirt()
         self.keepalive = False
         self._deadline = asyncio.get_running_loop().time() + timeout_seconds
-        self._threads = _DaemonThreads(THREADS, f"libvirt {name}")
+        self._threads = DaemonThreads(THREADS, f"libvirt {name}")
         self._connection: Any = None
         self._lost: str | None = None
 
@@ -99,6 +101,8 @@ class LibvirtClient:
             return await self._wait(self._threads.run(lambda: question(connection)))
         except self.libvirt.libvirtError as error:
             raise self._translated(error) from error
+        except UnicodeDecodeError as error:
+            raise _not_text(error) from error
 
     async def ask_each(
         self,
@@ -125,6 +129,8 @@ class LibvirtClient:
                     answers[index] = translated = self._translated(error)
                     if isinstance(translated, ConnectionLost):
                         return
+                except UnicodeDecodeError as error:
+                    answers[index] = _not_text(error)
 
         if items and self._lost is None:
             shares = [self._threads.run(functools.partial(share, start)) for start in range(THREADS)]
@@ -194,55 +200,6 @@ class LibvirtClient:
         return NativeError(code if code is not None else -1, _text(error), system_errno)
 
 
-class _DaemonThreads:
-    """A few threads that run blocking calls and that the interpreter does not wait for when it ends.
-
-    concurrent.futures joins its threads at exit; one stuck inside a hung libvirtd would keep the process for ever.
-    """
-
-    def __init__(self, count: int, name: str) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._work: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = (
-            queue.SimpleQueue()
-        )
-        self._count = count
-        for number in range(count):
-            threading.Thread(target=self._serve, name=f"{name} {number}", daemon=True).start()
-
-    def run(self, call: Callable[[], T]) -> asyncio.Future[T]:
-        """Runs `call` in a thread; the future gets its result or its exception."""
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._work.put((call, future))
-        return future
-
-    def stop(self) -> None:
-        """Lets idle threads end."""
-        for _ in range(self._count):
-            self._work.put(None)
-
-    def _serve(self) -> None:
-        while (job := self._work.get()) is not None:
-            call, future = job
-            result, error = None, None
-            try:
-                result = call()
-            except Exception as raised:  # noqa: BLE001 - it is handed to whoever waits for the answer
-                error = raised
-            try:
-                self._loop.call_soon_threadsafe(_settle, future, result, error)
-            except RuntimeError:
-                return  # the loop has ended; nobody waits for this answer
-
-
-def _settle(future: asyncio.Future[Any], result: Any, error: Exception | None) -> None:
-    if future.done():
-        return  # given up by a timeout
-    if error is not None:
-        future.set_exception(error)
-    else:
-        future.set_result(result)
-
-
 _event_loop_started = threading.Lock()
 
 _bulk_reads: set[LibvirtClient] = set()
@@ -251,6 +208,13 @@ thread reads its own answer; every waking takes the interpreter's lock from the 
 
 EVENTS_WAIT_SECONDS = 0.02
 """How long events may wait while a bulk read is under way: nothing against a keepalive's seconds."""
+
+
+def _not_text(error: UnicodeDecodeError) -> NativeError:
+    """libvirt passes names and headers of images on as they are; libvirt-python insists on UTF-8."""
+    return NativeError(
+        NOT_TEXT, f"libvirt's answer holds a name or header that is no text in UTF-8: {error.object[:80]!r}"
+    )
 
 
 def load_libvirt() -> Any:
@@ -295,6 +259,8 @@ def _remedy(error: Any) -> str:
 
 
 _REMEDIES = (
+    ("unable to parse uri", "write special characters of its user and path as %XX"),
+    ("ssh: connect", "check that sshd runs on that host and listens on that port"),
     ("host key verification", "log in once with ssh by hand and accept the host key"),
     (
         "permission denied",

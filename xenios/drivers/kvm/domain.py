@@ -27,12 +27,14 @@ from xenios.model.inventory import (
     Storage,
     ToolsState,
     Vm,
+    VmKind,
 )
 
 Devices = defaultdict[str, list[ET.Element]]
 
 KIB = 1024
 MIB = 1024 * 1024
+_XENS_DOMAIN_0 = "00000000-0000-0000-0000-000000000000"
 
 QEMU_OVERHEAD_BYTES = 48 * MIB
 """What a QEMU process needs beside its guest's memory: 42–47 MiB resident measured for a small guest with VNC."""
@@ -53,6 +55,8 @@ _POWER_STATES = {
     7: PowerState.ASLEEP,
 }
 _PAUSED, _SHUT_OFF, _IO_ERROR = 3, 5, 5
+_PAUSED_FOR_WORK = frozenset({2, 3, 4, 8, 9, 11, 12})
+"""Pauses that libvirt itself ends when its work is done: migration, save, dump, shutdown, snapshot, start."""
 _REASONS = {
     3: ("", "by a person", "migration", "being saved", "being dumped", "I/O error", "watchdog", "from a snapshot",
         "shutting down", "taking a snapshot", "crashed", "starting up", "post-copy", "post-copy failed", "API error"),
@@ -88,7 +92,7 @@ class DomainExtras:
 
     autostart: Answer = Answer.UNKNOWN
     persistent: Answer = Answer.UNKNOWN
-    managed_save: bool = False
+    managed_save: Answer = Answer.NO
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,10 +129,11 @@ def parse(xml: str) -> ET.Element:
         raise UnreadableDefinition(f"the definition is not well-formed XML: {error}") from error
 
 
-def power_state_of(state: int, managed_save: bool) -> PowerState:
+def power_state_of(state: int, managed_save: Answer) -> PowerState:
     """Our word for a virDomainState; a state that this version does not know is UNKNOWN."""
-    if state == _SHUT_OFF and managed_save:
-        return PowerState.SUSPENDED
+    if state == _SHUT_OFF and managed_save is not Answer.NO:
+        # Off with saved memory is suspended; off, and nobody knows whether memory is saved, is not halted.
+        return PowerState.SUSPENDED if managed_save is Answer.YES else PowerState.UNKNOWN
     return _POWER_STATES.get(state, PowerState.UNKNOWN)
 
 
@@ -169,9 +174,11 @@ def vm_from_xml(xml: str, stats: Mapping[str, Any], extras: DomainExtras, around
     vcpu = root.find("vcpu")
     vcpus_max = _int(vcpu.text) if vcpu is not None else None
     metadata = root.find("metadata")
+    uuid = root.findtext("uuid", "")
     return Vm(
-        uuid=root.findtext("uuid", ""),
+        uuid=uuid,
         name=root.findtext("name", ""),
+        kind=VmKind.CONTROL_DOMAIN if uuid == _XENS_DOMAIN_0 else VmKind.MACHINE,
         power_state=power_state_of(state, extras.managed_save),
         power_reason=reason_of(state, reason),
         paused_on_io_error=state == _PAUSED and reason == _IO_ERROR,
@@ -188,11 +195,16 @@ def vm_from_xml(xml: str, stats: Mapping[str, Any], extras: DomainExtras, around
         guest=_guest(devices, metadata, state),
         annotations=_annotations(root, metadata),
         dangling=tuple(_dangling(devices, around)) if around.complete else (),
+        busy=tuple(_work_on(devices, state, reason)),
     )
 
 
 def with_figures(
-    vm: Vm, stats: Mapping[str, Any], images: Mapping[str, ImageFigures], snapshots: tuple[Snapshot, ...]
+    vm: Vm,
+    stats: Mapping[str, Any],
+    images: Mapping[str, ImageFigures],
+    snapshots: tuple[Snapshot, ...],
+    busy: tuple[str, ...] = (),
 ) -> Vm:
     """The VM with what had to be asked for separately: `balloon.*` and `block.*` statistics, and its images.
 
@@ -200,7 +212,13 @@ def with_figures(
     """
     live = _block_figures(stats)
     disks = tuple(_with_image(disk, live.get(disk.device), images.get(disk.identity)) for disk in vm.disks)
-    return replace(vm, memory=_with_balloon(vm.memory, stats), disks=disks, snapshots=snapshots)
+    return replace(
+        vm,
+        memory=_with_balloon(vm.memory, stats),
+        disks=disks,
+        snapshots=snapshots,
+        busy=tuple(dict.fromkeys((*vm.busy, *busy))),
+    )
 
 
 def _state_of(stats: Mapping[str, Any]) -> tuple[int, int]:
@@ -379,6 +397,15 @@ def _nics(devices: Devices, around: Surroundings) -> Iterator[Nic]:
             addresses=around.addresses.get(mac, ()),
             connected=Answer.NO if link is not None and link.get("state") == "down" else Answer.YES,
         )  # fmt: skip
+
+
+def _work_on(devices: Devices, state: int, reason: int) -> Iterator[str]:
+    """What libvirt is doing with the guest, as far as its state and definition show."""
+    if state == _PAUSED and reason in _PAUSED_FOR_WORK:
+        yield reason_of(state, reason)
+    for disk in devices["disk"]:
+        if (mirror := disk.find("mirror")) is not None:
+            yield f"block {mirror.get('job', 'copy')}"
 
 
 def _dangling(devices: Devices, around: Surroundings) -> Iterator[str]:

@@ -10,16 +10,17 @@ Effects: reads a file
 
 from __future__ import annotations
 
-import asyncio
 import os
 import re
 import stat
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, cast, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, BinaryIO, cast, get_args, get_type_hints
 
 from lxml import etree
 
+from xenios.drivers.threads import DaemonThreads
 from xenios.drivers.xenserver.marshal import (
     UnreadableValue,
     bool_of,
@@ -48,7 +49,7 @@ _DECODERS: dict[Any, Callable[[str], Any]] = {
     list[str]: set_of,
     dict[str, str]: map_of,
 }
-_EMPTY, _OF_MANY = "()", frozenset({set_of, map_of})
+_EMPTY = "()"
 _NAMESPACES = ("name", "memory", "VCPUs", "PV", "HVM")
 _NOT_A_DUMP = "give the output of `xe pool-dump-database file-name=FILE`, or a copy of /var/lib/xcp/state.db"
 _OTHER_FORMATS = (
@@ -68,34 +69,60 @@ class Database:
     def __init__(self) -> None:
         self.records = Records()
         self.schema: tuple[int, int] | None = None
-        self.generation: int | None = None
         self.failures: list[ReadFailure] = []
         self.damaged: set[Ref] = set()
         """Rows of which a value could not be read, also when there are too many failures to list."""
+        self.unread: set[str] = set()
+        """Classes of which rows may be lacking: no table, one that breaks off, or rows that nothing can refer to."""
         self.modified_at = 0
         """When the file was last written, in microseconds since 1970 (UTC)."""
 
 
 async def read_database(path: Path) -> Database:
     """Reads the file, letting other work run in between. Raises TargetUnreadable when it is no such file."""
+    threads = DaemonThreads(1, f"reading {path}")  # a dead network file system must not hold up other work
+    file = _File(path)
     try:
-        with open(path, "rb", opener=_open_without_waiting) as file:  # noqa: ASYNC230 - a local file; it cannot wait
-            status = os.fstat(file.fileno())
-            if not stat.S_ISREG(status.st_mode):
-                raise TargetUnreadable(f"{path} is not a regular file", remedy=_NOT_A_DUMP)
-            parser = _Parser(path)
-            parser.database.modified_at = status.st_mtime_ns // 1000
-            while chunk := file.read(CHUNK_BYTES):
-                if not parser.feed(chunk):
-                    break
-                await asyncio.sleep(0)
-            return parser.finish()
+        status = await threads.run(file.open)
+        if not stat.S_ISREG(status.st_mode):
+            raise TargetUnreadable(f"{path} is not a regular file", remedy=_NOT_A_DUMP)
+        parser = _Parser(path)
+        parser.database.modified_at = status.st_mtime_ns // 1000
+        while chunk := await threads.run(file.read_on):
+            if not parser.feed(chunk):
+                break
+        return parser.finish()
     except OSError as error:
         raise TargetUnreadable(
             f"cannot read {path}: {error.strerror or error}",
             remedy="check the path and that you may read it; "
             "a KVM host is given as a URI, such as qemu+ssh://root@host/system",
         ) from error
+    finally:
+        threads.run(file.close)  # after what the thread is at now, also when nobody waits for that any more
+        threads.stop()
+
+
+class _File:
+    """The file in the thread that reads it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+
+    def open(self) -> os.stat_result:
+        """Opens it and tells what it is."""
+        self._file = open(self._path, "rb", opener=_open_without_waiting)  # noqa: SIM115 - close() closes it
+        return os.fstat(self._file.fileno())
+
+    def read_on(self) -> bytes:
+        """The next piece; empty at the end."""
+        return self._file.read(CHUNK_BYTES) if self._file is not None else b""
+
+    def close(self) -> None:
+        """Closes it, if it was opened."""
+        if self._file is not None:
+            self._file.close()
 
 
 def _open_without_waiting(path: str, flags: int) -> int:
@@ -112,9 +139,10 @@ class _Parser:
 
     def __init__(self, path: Path) -> None:
         self.database = Database()
+        self.database.unread = set(CLASSES)  # each until its </table> has passed
         self._path = path
         self._tables = {name: _TableReader(name, self.database) for name in CLASSES}
-        self._tables_not_seen = set(CLASSES)
+        self._table_name = ""
         self._table: _TableReader | None = None
         self._row: Mapping[str, str] | None = None
         self._depth = 0
@@ -179,11 +207,11 @@ class _Parser:
 
     def _report_missing_tables(self) -> None:
         """A table without rows is an answer; no table is none."""
-        if len(self._tables_not_seen) == len(CLASSES):
+        if len(self.database.unread) == len(CLASSES):
             raise TargetUnreadable(
                 f"{self._path} is no XenServer pool database: it has none of its tables", remedy=_NOT_A_DUMP
             )
-        for name in sorted(self._tables_not_seen):
+        for name in sorted(self.database.unread):
             self.database.failures.append(
                 ReadFailure(
                     what=f"table {name}",
@@ -209,9 +237,10 @@ class _Parser:
         if name == "row":
             self._row = attributes  # not taken before its end: where a file breaks off, half a row may arrive
         elif name == "table":
-            table = attributes.get("name", "")
-            self._table = self._tables.get(table)
-            self._tables_not_seen.discard(table)
+            self._table_name = attributes.get("name", "")
+            self._table = self._tables.get(self._table_name)
+            if self._table is not None:
+                self.database.unread.add(self._table_name)
         elif name == "pair":
             self._manifest(attributes)
 
@@ -224,7 +253,8 @@ class _Parser:
                 self._table.add(self._row)
             self._row = None
         elif name == "table":
-            self._table = None
+            self.database.unread.discard(self._table_name)
+            self._table_name, self._table = "", None
 
     def close(self) -> None:
         """At the end of the file."""
@@ -238,8 +268,6 @@ class _Parser:
                 self.database.schema = (number, minor)
             case "schema_minor_vsn", int(number):
                 self.database.schema = (major, number)
-            case "generation_count", int(number):
-                self.database.generation = number
             case _:
                 pass
 
@@ -252,8 +280,9 @@ class _TableReader:
         self._database = database
         self._class = CLASSES[name]
         self._rows: dict[str, Record] = getattr(database.records, name)
+        defaults = self._class()
         self._fields = [
-            (field, column, _DECODERS[hint])
+            (field, column, _decoder_of(hint), _EMPTY if getattr(defaults, field) in ([], {}) else None)
             for field, hint in get_type_hints(self._class).items()
             for column in _columns_of(field)
         ]
@@ -267,10 +296,10 @@ class _TableReader:
             return
         values = {}
         get = attributes.get
-        for field, column, decode in self._fields:
+        for field, column, decode, default in self._fields:
             value = get(column)
-            if value is None or (value == _EMPTY and decode in _OF_MANY):
-                continue  # the default says the same
+            if value is None or value == default:
+                continue
             try:
                 values[field] = decode(value)
             except UnreadableValue as error:
@@ -287,6 +316,7 @@ class _TableReader:
     def report_missing_references(self) -> None:
         """Rows that nothing can refer to are counted, not kept."""
         if self._without_reference:
+            self._database.unread.add(self._name)
             self._report(f"{self._without_reference} rows of {self._name}", "they have no reference", {})
 
     def _report(self, what: str, because: str, attributes: Mapping[str, str]) -> None:
@@ -304,6 +334,13 @@ class _TableReader:
             failures.append(
                 ReadFailure(what="more of the same", because="there are too many to list", remedy="see above")
             )
+
+
+def _decoder_of(hint: Any) -> Callable[[str], Any]:
+    """By a field's type; of one that may be None, by the type that it has otherwise."""
+    if isinstance(hint, UnionType):
+        [hint] = [member for member in get_args(hint) if member is not NoneType]
+    return _DECODERS[hint]
 
 
 def _columns_of(field: str) -> tuple[str, ...]:

@@ -59,23 +59,21 @@ class DatabaseObserver:
             native_version=f"database schema {schema}",
             failures=database.failures,
             damaged=database.damaged,
+            unread=database.unread,
         )
 
 
 def _answers(database: Database) -> list[CapabilityAnswer]:
+    def rows_of(name: str) -> Answer:
+        if getattr(database.records, name):
+            return Answer.YES
+        return Answer.UNKNOWN if name in database.unread else Answer.NO
+
     told = [
-        (Capability.STORAGE, Answer.YES if database.records.SR else Answer.NO, "rows of SR"),
-        (Capability.NETWORKS, Answer.YES if database.records.network else Answer.NO, "rows of network"),
-        (
-            Capability.GUEST_ADDRESSES,
-            Answer.YES if database.records.VM_guest_metrics else Answer.NO,
-            "rows of VM_guest_metrics",
-        ),
-        (
-            Capability.GUEST_UPTIME,
-            Answer.YES if database.records.VM_metrics else Answer.NO,
-            "rows of VM_metrics",
-        ),
+        (Capability.STORAGE, rows_of("SR"), "rows of SR"),
+        (Capability.NETWORKS, rows_of("network"), "rows of network"),
+        (Capability.GUEST_ADDRESSES, rows_of("VM_guest_metrics"), "rows of VM_guest_metrics"),
+        (Capability.GUEST_UPTIME, rows_of("VM_metrics"), "rows of VM_metrics"),
         (Capability.FREE_MEMORY, Answer.NO, "computed from the recorded values; " + _OFFLINE),
         (Capability.EVENTS, Answer.NO, _OFFLINE),
     ]

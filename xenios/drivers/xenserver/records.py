@@ -1,7 +1,9 @@
 """The XAPI classes and fields that Xenios reads, under XAPI's own names and types.
 
 Just the fields that are used: a pool's records are mostly fields that nobody here asks about. Every field has XAPI's
-default, so that records of old releases, where a field did not exist yet, read the same. References are strings
+default, so that records of old releases, where a field did not exist yet, read the same: host.cpu_info,
+host.memory_overhead, VM.domain_type, VM_guest_metrics.PV_drivers_detected and the like. A field that every release has,
+and whose default would be a claim, is None where its column is absent or damaged. References are strings
 ("OpaqueRef:…"); the null reference and a dangling one are both simply not found in the other table.
 
 Source: the XenServer API's data model (schema 5.909) and XenServer 5.5's database.
@@ -26,8 +28,8 @@ class PoolRecord(Record, frozen=True):
 
     name_label: str = ""
     master: Ref = NULL_REF
-    ha_enabled: bool = False
-    other_config: dict[str, str] = {}
+    ha_enabled: bool | None = None
+    other_config: dict[str, str] | None = None
 
 
 class HostRecord(Record, frozen=True):
@@ -36,7 +38,7 @@ class HostRecord(Record, frozen=True):
     name_label: str = ""
     hostname: str = ""
     address: str = ""
-    enabled: bool = False
+    enabled: bool | None = None
     memory_overhead: int = 0
     metrics: Ref = NULL_REF
     software_version: dict[str, str] = {}
@@ -59,7 +61,7 @@ class HostMetricsRecord(Record, frozen=True):
 
     memory_total: int = 0
     memory_free: int = 0
-    live: bool = False
+    live: bool | None = None
 
 
 class VmRecord(Record, frozen=True):
@@ -113,20 +115,20 @@ class VmGuestMetricsRecord(Record, frozen=True):
     PV_drivers_version: dict[str, str] = {}
     PV_drivers_detected: bool = False
     networks: dict[str, str] = {}
-    live: bool = False
 
 
 class VbdRecord(Record, frozen=True):
     """Class `VBD`: a VM's block device."""
 
-    VM: Ref = NULL_REF
+    VM: Ref = ""
+    """Empty: it is not told whose disk this is."""
     VDI: Ref = NULL_REF
     userdevice: str = ""
     device: str = ""
     mode: str = "RW"
     type: str = "Disk"
     empty: bool = False
-    currently_attached: bool = False
+    """Claims nothing: what is not empty and has no image is of unknown presence."""
 
 
 class VdiRecord(Record, frozen=True):
@@ -134,11 +136,13 @@ class VdiRecord(Record, frozen=True):
 
     name_label: str = ""
     SR: Ref = NULL_REF
-    virtual_size: int = 0
-    physical_utilisation: int = 0
+    virtual_size: int | None = None
+    physical_utilisation: int | None = None
     sharable: bool = False
+    """This and the next default to what warns: a disk that may be written, and not by two."""
     read_only: bool = False
     missing: bool = False
+    """Only "true" says anything; that an image is there is never taken from here."""
     sm_config: dict[str, str] = {}
 
 
@@ -148,10 +152,10 @@ class SrRecord(Record, frozen=True):
     name_label: str = ""
     type: str = ""
     content_type: str = ""
-    shared: bool = False
-    physical_size: int = 0
-    physical_utilisation: int = 0
-    virtual_allocation: int = 0
+    shared: bool | None = None
+    physical_size: int | None = None
+    physical_utilisation: int | None = None
+    virtual_allocation: int | None = None
 
 
 class PbdRecord(Record, frozen=True):
@@ -159,18 +163,19 @@ class PbdRecord(Record, frozen=True):
 
     host: Ref = NULL_REF
     SR: Ref = NULL_REF
-    currently_attached: bool = False
+    currently_attached: bool | None = None
     device_config: dict[str, str] = {}
 
 
 class VifRecord(Record, frozen=True):
     """Class `VIF`: a VM's network card."""
 
-    VM: Ref = NULL_REF
+    VM: Ref = ""
+    """Empty: it is not told whose card this is."""
     device: str = ""
     MAC: str = ""
     network: Ref = NULL_REF
-    currently_attached: bool = False
+    currently_attached: bool | None = None
 
 
 class NetworkRecord(Record, frozen=True):
@@ -185,10 +190,8 @@ class PifRecord(Record, frozen=True):
     """Class `PIF`: a host's physical, bond, VLAN or tunnel interface."""
 
     network: Ref = NULL_REF
-    host: Ref = NULL_REF
-    device: str = ""
-    VLAN: int = -1
-    currently_attached: bool = False
+    VLAN: int | None = None
+    """-1: none."""
 
 
 class Records(msgspec.Struct, kw_only=True):

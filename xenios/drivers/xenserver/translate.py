@@ -61,6 +61,9 @@ _POWER_STATES = {
     "suspended": PowerState.SUSPENDED,
     "paused": PowerState.PAUSED,
 }
+_SHARING = {True: Sharing.SHARED, False: Sharing.LOCAL, None: Sharing.UNKNOWN}
+_DEFINING = ("VM", "VBD", "VDI", "SR", "VIF", "network")
+"""Classes without which nobody knows what a VM consists of."""
 _DISK_KINDS = {"disk": DiskKind.DISK, "cd": DiskKind.CDROM, "floppy": DiskKind.FLOPPY}
 _SECRETLESS_DEVICE_KEYS = ("server", "serverpath", "location", "target", "targetIQN", "device", "path")
 
@@ -73,13 +76,15 @@ def collection_from(
     native_version: str,
     failures: Iterable[ReadFailure] = (),
     damaged: Container[Ref] = frozenset(),
+    unread: Container[str] = frozenset(),
 ) -> Collection:
     """Everything that the records tell. What they should tell and do not is added to `failures`.
 
     Of a VM among the `damaged` some value could not be read: a default stands in its place, and nobody may take it for
-    the truth. So the VM counts as one whose definition was not read.
+    the truth. So the VM counts as one whose definition was not read. Of the classes that are `unread` some or all rows
+    are lacking: what is not found there may be there all the same.
     """
-    translation = _Translation(records, list(failures), damaged)
+    translation = _Translation(records, list(failures), damaged, unread)
     return Collection(
         seen_at=seen_at,
         source=source,
@@ -89,6 +94,8 @@ def collection_from(
         networks=tuple(translation.networks()),
         vms=tuple(translation.vms()),
         failures=tuple(translation.failures),
+        all_hosts_seen="host" not in unread,
+        all_vms_seen="VM" not in unread,
     )
 
 
@@ -106,13 +113,29 @@ def micros_of(text: str) -> int | None:
 class _Translation:
     """One pass over one pool's records, with the joins that it needs made once."""
 
-    def __init__(self, records: Records, failures: list[ReadFailure], damaged: Container[Ref]) -> None:
+    def __init__(
+        self,
+        records: Records,
+        failures: list[ReadFailure],
+        damaged: Container[Ref],
+        unread: Container[str],
+    ) -> None:
         self.records = records
         self.failures = failures
         self.damaged = damaged
+        self.unread = unread
         self._vbds = _grouped(records.VBD, lambda vbd: vbd.VM)
         self._vifs = _grouped(records.VIF, lambda vif: vif.VM)
-        self._vlans = {pif.network: pif.VLAN for pif in records.PIF.values() if pif.VLAN >= 0}
+        self._definitions_unread = (
+            any(name in unread for name in _DEFINING) or "" in self._vbds or "" in self._vifs
+        )
+        self._damaged_parts = {
+            vbd.VM for ref, vbd in records.VBD.items() if ref in damaged or vbd.VDI in damaged
+        }
+        self._damaged_parts |= {vif.VM for ref, vif in records.VIF.items() if ref in damaged}
+        self._vlans = {
+            pif.network: pif.VLAN for pif in records.PIF.values() if pif.VLAN is not None and pif.VLAN >= 0
+        }
         self._snapshots: dict[Ref, list[Snapshot]] = defaultdict(list)
         # A VM that is scheduled to come to a host counts there too, as it does for XAPI.
         self._residents: dict[Ref, list[VmRecord]] = defaultdict(list)
@@ -169,7 +192,7 @@ class _Translation:
                 memory_bytes_free=free,
                 memory_free_source=source,
                 memory_bytes_overhead=_told(host.memory_overhead),
-                live=_answer(metrics.live) if metrics is not None else Answer.UNKNOWN,
+                live=_answer(metrics.live if metrics is not None else None),
                 enabled=_answer(host.enabled),
                 capabilities=tuple(self._capabilities(host)),
             )
@@ -181,7 +204,7 @@ class _Translation:
             # Releases of today keep it at zero.
             return recorded, "host_metrics.memory_free, as recorded"
         used = _told(host.memory_overhead)
-        if total is None or used is None:
+        if total is None or used is None or "VM" in self.unread:
             return None, ""
         for vm in self._residents[ref]:
             least, overhead = _told(vm.memory_dynamic_min), _overhead_bytes(vm)
@@ -207,7 +230,7 @@ class _Translation:
                 mhz=_int(info.get("speed", "").split(".")[0]),
             )
         processors = [cpu for cpu in self.records.host_cpu.values() if cpu.host == ref]
-        if not processors:
+        if not processors or "host_cpu" in self.unread:
             return Cpu(count=None)
         first = processors[0]
         return Cpu(count=len(processors), model=first.modelname, vendor=first.vendor, mhz=first.speed or None)
@@ -239,31 +262,37 @@ class _Translation:
         for ref, sr in self.records.SR.items():
             attached: list[str] = []
             detached: list[str] = []
+            untold = "PBD" in self.unread
             where = ""
             for _, pbd in pbds.get(ref, ()):
                 host = self.records.host.get(pbd.host)
-                (attached if pbd.currently_attached else detached).append(
-                    host.uuid if host is not None else pbd.host
-                )
+                if pbd.currently_attached is None:
+                    untold = True
+                else:
+                    (attached if pbd.currently_attached else detached).append(
+                        host.uuid if host is not None else pbd.host
+                    )
                 where = where or _device_words(pbd.device_config)
             yield Storage(
                 uuid=sr.uuid,
                 name=sr.name_label,
                 type=sr.type,
                 content="images" if sr.content_type == "iso" else "disks",
-                sharing=Sharing.SHARED if sr.shared else Sharing.LOCAL,
+                sharing=_SHARING[sr.shared],
                 where=where,
-                size_bytes=sr.physical_size if sr.physical_size >= 0 else None,
-                used_bytes=sr.physical_utilisation if sr.physical_utilisation >= 0 else None,
-                allocated_bytes=sr.virtual_allocation,
-                active=_answer(bool(attached)),
+                size_bytes=_size(sr.physical_size),
+                used_bytes=_size(sr.physical_utilisation),
+                allocated_bytes=_size(sr.virtual_allocation),
+                active=_answer(True if attached else (None if untold else False)),
                 host_uuids=tuple(attached),
                 detached_host_uuids=tuple(detached),
             )
 
     def networks(self) -> Iterable[Network]:
         """The pool's networks; the VLAN comes from the interfaces that carry them."""
-        carried = {pif.network for pif in self.records.PIF.values()}
+        vlan_by_network: dict[Ref, list[int | None]] = defaultdict(list)
+        for pif in self.records.PIF.values():
+            vlan_by_network[pif.network].append(pif.VLAN)
         for ref, network in self.records.network.items():
             vlan = self._vlans.get(ref)
             yield Network(
@@ -271,10 +300,17 @@ class _Translation:
                 name=network.name_label,
                 bridge=network.bridge,
                 vlan=vlan,
-                type="vlan" if vlan is not None else ("bridge" if ref in carried else "internal"),
+                type=self._network_type(vlan_by_network.get(ref, [])),
                 mtu=network.MTU or None,
                 active=Answer.UNKNOWN,
             )
+
+    def _network_type(self, vlans: list[int | None]) -> str:
+        if any(vlan is not None and vlan >= 0 for vlan in vlans):
+            return "vlan"
+        if None in vlans or "PIF" in self.unread:
+            return ""
+        return "bridge" if vlans else "internal"
 
     # --- VMs -----------------------------------------------------------------------------------------------------
 
@@ -289,11 +325,11 @@ class _Translation:
         power_state = _POWER_STATES.get(vm.power_state.lower(), PowerState.UNKNOWN)
         on = power_state in (PowerState.RUNNING, PowerState.PAUSED)
         dangling: list[str] = []
-        host = _followed(vm.resident_on, records.host, "host it runs on", dangling)
-        affinity = _followed(vm.affinity, records.host, "preferred host", dangling)
-        original = _followed(vm.snapshot_of, records.VM, "VM it is a snapshot of", dangling)
+        host = self._followed(vm.resident_on, "host", records.host, "host it runs on", dangling)
+        affinity = self._followed(vm.affinity, "host", records.host, "preferred host", dangling)
+        original = self._followed(vm.snapshot_of, "VM", records.VM, "VM it is a snapshot of", dangling)
         if power_state is PowerState.SUSPENDED:
-            _followed(vm.suspend_VDI, records.VDI, "disk with its suspended memory", dangling)
+            self._followed(vm.suspend_VDI, "VDI", records.VDI, "disk with its suspended memory", dangling)
         addresses = self._addresses(vm) if on else {}
         return Vm(
             uuid=vm.uuid,
@@ -305,7 +341,7 @@ class _Translation:
             else f"XAPI says {vm.power_state[:40]!r}",
             host_uuid=host.uuid if host is not None else None,
             preferred_host_uuid=affinity.uuid if affinity is not None else None,
-            vcpus=(metrics.VCPUs_number if on and metrics is not None else 0) or vm.VCPUs_at_startup or None,
+            vcpus=self._vcpus(vm, on),
             vcpus_max=vm.VCPUs_max or None,
             memory=self._memory(vm, metrics.memory_actual if on and metrics is not None else 0),
             virtualisation=_virtualisation(vm),
@@ -313,7 +349,7 @@ class _Translation:
             nics=tuple(self._nic(vif, addresses, dangling) for vif in _by_device(self._vifs.get(ref, ()))),
             snapshots=tuple(self._snapshots.get(ref, ())),
             passthrough=tuple(_passthrough(vm)),
-            autostart=_answer(vm.other_config.get("auto_poweron") == "true"),
+            autostart=self._autostart(vm),
             high_availability=vm.ha_restart_priority,
             persistent=Answer.YES,
             guest=self._guest(vm, on),
@@ -323,9 +359,28 @@ class _Translation:
             blocked_operations=tuple(sorted(vm.blocked_operations)),
             annotations=_annotations(vm),
             tags=tuple(vm.tags),
-            definition_read=ref not in self.damaged,
+            definition_read=not (
+                self._definitions_unread or ref in self.damaged or ref in self._damaged_parts
+            ),
             dangling=tuple(dangling),
         )
+
+    def _vcpus(self, vm: VmRecord, on: bool) -> int | None:
+        """What it has now; of a VM that is off, what it would start with."""
+        metrics = self.records.VM_metrics.get(vm.metrics) if on else None
+        if metrics is not None and metrics.VCPUs_number > 0:
+            return metrics.VCPUs_number
+        if on and (vm.metrics in self.damaged or (metrics is None and "VM_metrics" in self.unread)):
+            return None
+        return vm.VCPUs_at_startup or None
+
+    def _autostart(self, vm: VmRecord) -> Answer:
+        """XAPI starts a VM with its host only where the pool allows that at all (auto_poweron of both)."""
+        if vm.other_config.get("auto_poweron") != "true":
+            return Answer.NO
+        ref_and_pool = next(iter(self.records.pool.items()), None)
+        config = ref_and_pool[1].other_config if ref_and_pool is not None else None
+        return _answer(config.get("auto_poweron") == "true" if config is not None else None)
 
     def _memory(self, vm: VmRecord, actual: int) -> Memory:
         recorded = vm.memory_overhead > 0
@@ -342,9 +397,13 @@ class _Translation:
     def _disk(self, vbd: VbdRecord, dangling: list[str]) -> Disk:
         kind = _DISK_KINDS.get(vbd.type.lower(), DiskKind.DISK)
         device = vbd.device or vbd.userdevice
-        vdi = None if vbd.empty else _followed(vbd.VDI, self.records.VDI, f"image of disk {device}", dangling)
+        vdi = (
+            None
+            if vbd.empty
+            else self._followed(vbd.VDI, "VDI", self.records.VDI, f"image of disk {device}", dangling)
+        )
         if vdi is None:
-            lost = not vbd.empty and vbd.VDI != NULL_REF
+            lost = not vbd.empty and vbd.VDI not in (NULL_REF, "") and "VDI" not in self.unread
             return Disk(
                 device=device,
                 kind=kind,
@@ -357,7 +416,7 @@ class _Translation:
     def _disk_with_image(
         self, vbd: VbdRecord, vdi: VdiRecord, kind: DiskKind, device: str, dangling: list[str]
     ) -> Disk:
-        _followed(vdi.SR, self.records.SR, f"storage of disk {device}", dangling)
+        self._followed(vdi.SR, "SR", self.records.SR, f"storage of disk {device}", dangling)
         storage = self._storages.get(vdi.SR)
         if storage is not None and storage.type == "udev" and kind is DiskKind.DISK:
             kind = DiskKind.PASSTHROUGH  # an SR of the host's own removable devices
@@ -367,8 +426,8 @@ class _Translation:
             where=vdi.uuid,
             identity=f"vdi:{vdi.uuid}",
             name=vdi.name_label,
-            size_bytes=vdi.virtual_size if vdi.virtual_size >= 0 else None,
-            used_bytes=vdi.physical_utilisation if vdi.physical_utilisation >= 0 else None,
+            size_bytes=_size(vdi.virtual_size),
+            used_bytes=_size(vdi.physical_utilisation),
             format=_format(vdi, storage),
             storage_uuid=storage.uuid if storage is not None else None,
             sharing=storage.sharing if storage is not None else Sharing.UNKNOWN,
@@ -378,7 +437,9 @@ class _Translation:
         )
 
     def _nic(self, vif: VifRecord, addresses: Mapping[str, tuple[str, ...]], dangling: list[str]) -> Nic:
-        network = _followed(vif.network, self.records.network, f"network of NIC {vif.device}", dangling)
+        network = self._followed(
+            vif.network, "network", self.records.network, f"network of NIC {vif.device}", dangling
+        )
         return Nic(
             device=vif.device,
             mac=vif.MAC.lower(),
@@ -393,12 +454,14 @@ class _Translation:
     def _guest(self, vm: VmRecord, on: bool) -> Guest:
         metrics = self.records.VM_guest_metrics.get(vm.guest_metrics)
         if metrics is None:
-            return Guest(tools=ToolsState.ABSENT if on else ToolsState.UNKNOWN)
+            unknown = not on or "VM_guest_metrics" in self.unread
+            return Guest(tools=ToolsState.UNKNOWN if unknown else ToolsState.ABSENT)
         version = metrics.PV_drivers_version
         working = bool(version) or metrics.PV_drivers_detected
+        absent = ToolsState.UNKNOWN if vm.guest_metrics in self.damaged else ToolsState.ABSENT
         return Guest(
             os=metrics.os_version.get("name", "").split("|")[0],
-            tools=(ToolsState.WORKING if working else ToolsState.ABSENT) if on else ToolsState.UNKNOWN,
+            tools=(ToolsState.WORKING if working else absent) if on else ToolsState.UNKNOWN,
             tools_version=".".join(version[part] for part in ("major", "minor", "micro") if part in version),
         )
 
@@ -412,13 +475,17 @@ class _Translation:
                 found[device].append(address)
         return {device: tuple(dict.fromkeys(addresses)) for device, addresses in found.items()}
 
+    def _followed(
+        self, ref: Ref, name: str, table: Mapping[Ref, RecordT], what: str, dangling: list[str]
+    ) -> RecordT | None:
+        """The record behind a reference; None for the null reference, and noted in `dangling` when there is none.
 
-def _followed(ref: Ref, table: Mapping[Ref, RecordT], what: str, dangling: list[str]) -> RecordT | None:
-    """The record behind a reference; None for the null reference, and noted in `dangling` when there is none."""
-    record = table.get(ref)
-    if record is None and ref not in (NULL_REF, ""):
-        dangling.append(what)
-    return record
+        Into a table that was not read to its end nothing dangles: what is not found may be there.
+        """
+        record = table.get(ref)
+        if record is None and ref not in (NULL_REF, "") and name not in self.unread:
+            dangling.append(what)
+        return record
 
 
 def _grouped(
@@ -455,6 +522,11 @@ def _virtualisation(vm: VmRecord) -> str:
     if vm.domain_type and vm.domain_type != "unspecified":
         return vm.domain_type
     return "hvm" if vm.HVM_boot_policy else "pv"
+
+
+def _size(size: int | None) -> int | None:
+    """A size on a storage; below zero XAPI does not know it."""
+    return size if size is not None and size >= 0 else None
 
 
 def _told(size: int) -> int | None:
@@ -509,7 +581,9 @@ def _device_words(device_config: Mapping[str, str]) -> str:
     return " ".join(device_config[key] for key in _SECRETLESS_DEVICE_KEYS if device_config.get(key))
 
 
-def _answer(value: bool) -> Answer:
+def _answer(value: bool | None) -> Answer:
+    if value is None:
+        return Answer.UNKNOWN
     return Answer.YES if value else Answer.NO
 
 
