@@ -140,7 +140,6 @@ NOBODY_THERE = [
     ("qemu+ext:///system?command=/nowhere/ssh", "cannot connect", "that"),  # what libvirt says of it varies
     ("test:////nowhere/node.xml", "nowhere/node.xml", "file that the URI names"),
     ("esx://no-such-host.invalid/", "no-such-host.invalid", "host's name"),
-    ("no-such-driver:///system", "no connection driver", "check the URI"),
     ("https://127.0.0.1:1/", "no target that Xenios knows", "qemu:///system"),
 ]
 
