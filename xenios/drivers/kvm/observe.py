@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 from xenios.clock import now_micros
 from xenios.drivers.base import Depth, Progress, no_progress
+from xenios.drivers.bulk import collecting_seldom
 from xenios.drivers.kvm.client import ConnectionLost, LibvirtClient, NativeError
 from xenios.drivers.kvm.figures import read_figures
 from xenios.drivers.kvm.guests import read_guests, vm_of
@@ -66,6 +67,10 @@ class KvmObserver:
 
     async def observe(self, depth: Depth, progress: Progress = no_progress) -> Collection:
         """A full view of the host; see drivers/base.py."""
+        with collecting_seldom():
+            return await self._observe(depth, progress)
+
+    async def _observe(self, depth: Depth, progress: Progress) -> Collection:
         seen_at = now_micros()
         view = View(self._client, self._target, self._answers)
         progress("host")

@@ -34,7 +34,7 @@ from xenios.drivers.xenserver.records import CLASSES, Record, Records, Ref
 from xenios.errors import TargetUnreadable
 from xenios.model.collection import ReadFailure
 
-CHUNK_BYTES = 256 * 1024
+CHUNK_BYTES = 1024 * 1024
 ELEMENT_BYTES_MAX = 8 * 1024 * 1024
 """How much may come without a new element. libxml2 itself ends at 10 million bytes."""
 DEPTH_MAX = 16
@@ -88,7 +88,9 @@ async def read_database(path: Path) -> Database:
             raise TargetUnreadable(f"{path} is not a regular file", remedy=_NOT_A_DUMP)
         parser = _Parser(path)
         parser.database.modified_at = status.st_mtime_ns // 1000
-        while chunk := await threads.run(file.read_on):
+        coming = threads.run(file.read_on)
+        while chunk := await coming:
+            coming = threads.run(file.read_on)  # while this piece is parsed, so that nobody waits for the thread
             if not parser.feed(chunk):
                 break
         return parser.finish()

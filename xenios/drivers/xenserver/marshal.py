@@ -10,7 +10,7 @@ Effects: none
 import re
 
 _PROTECTED = re.compile(r"%(.)", re.DOTALL)
-# Where nothing is escaped, every quote is a border, and what stands between two atoms is one of these. Nearly all
+# Where no quote is escaped, every quote is a border, and what stands between two atoms is one of these. Nearly all
 # values are like this; splitting them at the quotes is several times faster than reading token by token.
 _BLANK, _NEXT_PAIR = frozenset({" "}), frozenset({") ("})
 _MEANT = {".": " ", "t": "\t", "n": "\n", "r": "\r", "%": "%", "_": "  "}
@@ -40,10 +40,10 @@ def set_of(value: str) -> list[str]:
     if value in ("()", ""):
         return []
     text = text_of(value)
-    if "\\" not in text:
+    if "\\'" not in text:
         parts = text.split("'")
         if len(parts) % 2 == 1 and parts[0] == "(" and parts[-1] == ")" and _BLANK.issuperset(parts[2:-1:2]):
-            return parts[1::2]
+            return _unescaped(parts[1::2], text)
     members = _expression(text)
     if not all(isinstance(member, str) for member in members):
         raise UnreadableValue("a set holds something that is no text")
@@ -55,11 +55,12 @@ def map_of(value: str) -> dict[str, str]:
     if value in ("()", ""):
         return {}
     text = text_of(value)
-    if "\\" not in text:
+    if "\\'" not in text:
         parts = text.split("'")
         borders_are_plain = _BLANK.issuperset(parts[2::4]) and _NEXT_PAIR.issuperset(parts[4:-1:4])
         if parts[0] == "((" and parts[-1] == "))" and len(parts) % 4 == 1 and borders_are_plain:
-            return dict(zip(parts[1::4], parts[3::4], strict=True))
+            keys, contents = _unescaped(parts[1::4], text), _unescaped(parts[3::4], text)
+            return dict(zip(keys, contents, strict=True))
     pairs: dict[str, str] = {}
     for pair in _expression(text):
         match pair:
@@ -99,6 +100,10 @@ def float_of(value: str) -> float:
 
 def _unprotected(match: re.Match[str]) -> str:
     return _MEANT.get(match.group(1), match.group(0))
+
+
+def _unescaped(atoms: list[str], text: str) -> list[str]:
+    return [_atom(atom, new=True) for atom in atoms] if "\\" in text else atoms
 
 
 def _expression(text: str) -> list[str | list[str]]:

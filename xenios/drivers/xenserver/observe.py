@@ -9,6 +9,7 @@ import asyncio
 from pathlib import Path
 
 from xenios.drivers.base import Depth, Progress, no_progress
+from xenios.drivers.bulk import collecting_seldom
 from xenios.drivers.xenserver.database import Database, read_database
 from xenios.drivers.xenserver.translate import collection_from
 from xenios.errors import TargetSilent
@@ -43,13 +44,17 @@ class DatabaseObserver:
         """The pool as the file has it; both depths read the same. Raises TargetUnreadable."""
         progress("database file")
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                database = await read_database(self._path)
+            with collecting_seldom():
+                async with asyncio.timeout(self._timeout_seconds):
+                    database = await read_database(self._path)
+                return self._collection(database)
         except TimeoutError as error:
             raise TargetSilent(
                 f"reading {self._path} took longer than {self._timeout_seconds:g} s",
                 remedy="give it longer with --timeout, or copy the file to a faster disk",
             ) from error
+
+    def _collection(self, database: Database) -> Collection:
         self._answers = tuple(_answers(database))
         schema = "{}.{}".format(*database.schema) if database.schema else "unknown"
         return collection_from(

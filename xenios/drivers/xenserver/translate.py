@@ -499,7 +499,8 @@ def _grouped(
 
 def _by_device(devices: Iterable[tuple[Ref, DeviceT]]) -> list[DeviceT]:
     """VBDs or VIFs in the order of their device numbers."""
-    return sorted((device for _, device in devices), key=_device_number)
+    found = [device for _, device in devices]
+    return sorted(found, key=_device_number) if len(found) > 1 else found
 
 
 def _device_number(device: VbdRecord | VifRecord) -> tuple[int, str]:
