@@ -30,7 +30,7 @@ from xenios.drivers.xenserver.marshal import (
     set_of,
     text_of,
 )
-from xenios.drivers.xenserver.records import CLASSES, Record, Records, Ref
+from xenios.drivers.xenserver.records import CLASSES, NULL_REF, Record, Records, Ref
 from xenios.errors import TargetUnreadable
 from xenios.model.collection import ReadFailure
 
@@ -49,7 +49,6 @@ _DECODERS: dict[Any, Callable[[str], Any]] = {
     list[str]: set_of,
     dict[str, str]: map_of,
 }
-_EMPTY = "()"
 _NAMESPACES = ("name", "memory", "VCPUs", "PV", "HVM")
 _NOT_A_DUMP = "give the output of `xe pool-dump-database file-name=FILE`, or a copy of /var/lib/xcp/state.db"
 _OTHER_FORMATS = (
@@ -90,7 +89,9 @@ async def read_database(path: Path) -> Database:
         parser.database.modified_at = status.st_mtime_ns // 1000
         coming = threads.run(file.read_on)
         while chunk := await coming:
-            coming = threads.run(file.read_on)  # while this piece is parsed, so that nobody waits for the thread
+            coming = threads.run(
+                file.read_on
+            )  # while this piece is parsed, so that nobody waits for the thread
             if not parser.feed(chunk):
                 break
         return parser.finish()
@@ -161,7 +162,10 @@ class _Parser:
             self._check_beginning(chunk)
         self._fed_bytes += len(chunk)
         self._bytes_since_element += len(chunk)
+        rows_before = self._rows
         self._parse(lambda: self._xml.feed(chunk))
+        if self._rows > rows_before:
+            self._bytes_since_element = 0
         if not self._over and self._bytes_since_element > ELEMENT_BYTES_MAX:
             self._break_off(f"one element is longer than {ELEMENT_BYTES_MAX / 2**20:g} MiB")
         return not self._over
@@ -230,15 +234,16 @@ class _Parser:
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
         """At each element."""
-        self._bytes_since_element = 0
-        if self._depth == 0 and name != "database":
-            raise _Refused(f"it begins with <{name[:40]}> instead of <database>")
-        self._depth += 1
-        if self._depth > DEPTH_MAX:
-            raise _Refused(f"its elements are nested more than {DEPTH_MAX} deep")
-        if name == "row":
+        self._depth = depth = self._depth + 1
+        if name == "row" and 1 < depth <= DEPTH_MAX:
             self._row = attributes  # not taken before its end: where a file breaks off, half a row may arrive
-        elif name == "table":
+            return
+        self._bytes_since_element = 0
+        if depth == 1 and name != "database":
+            raise _Refused(f"it begins with <{name[:40]}> instead of <database>")
+        if depth > DEPTH_MAX:
+            raise _Refused(f"its elements are nested more than {DEPTH_MAX} deep")
+        if name == "table":
             self._table_name = attributes.get("name", "")
             self._table = self._tables.get(self._table_name)
             if self._table is not None:
@@ -251,9 +256,9 @@ class _Parser:
         self._depth -= 1
         if name == "row":
             self._rows += 1
-            if self._table is not None and self._row is not None:
-                self._table.add(self._row)
-            self._row = None
+            row, self._row = self._row, None
+            if row is not None and self._table is not None:
+                self._table.add(row)
         elif name == "table":
             self.database.unread.discard(self._table_name)
             self._table_name, self._table = "", None
@@ -284,7 +289,7 @@ class _TableReader:
         self._rows: dict[str, Record] = getattr(database.records, name)
         defaults = self._class()
         self._fields = [
-            (field, column, _decoder_of(hint), _EMPTY if getattr(defaults, field) in ([], {}) else None)
+            (field, column, _decoder_of(hint), _as_written(getattr(defaults, field)))
             for field, hint in get_type_hints(self._class).items()
             for column in _columns_of(field)
         ]
@@ -301,7 +306,7 @@ class _TableReader:
         for field, column, decode, default in self._fields:
             value = get(column)
             if value is None or value == default:
-                continue
+                continue  # the record says the same without it; most values are like this
             try:
                 values[field] = decode(value)
             except UnreadableValue as error:
@@ -343,6 +348,21 @@ def _decoder_of(hint: Any) -> Callable[[str], Any]:
     if isinstance(hint, UnionType):
         [hint] = [member for member in get_args(hint) if member is not NoneType]
     return _DECODERS[hint]
+
+
+def _as_written(default: object) -> str | None:
+    """How a default stands in the file; None where the record's default is no value but "not told"."""
+    match default:
+        case bool():
+            return "true" if default else "false"
+        case int():
+            return str(default)
+        case str() if default.isalnum() or default in ("", NULL_REF):
+            return default
+        case [] | {}:
+            return "()" if not default else None
+        case _:
+            return None
 
 
 def _columns_of(field: str) -> tuple[str, ...]:

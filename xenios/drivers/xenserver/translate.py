@@ -482,8 +482,10 @@ class _Translation:
 
         Into a table that was not read to its end nothing dangles: what is not found may be there.
         """
+        if ref == NULL_REF:
+            return None
         record = table.get(ref)
-        if record is None and ref not in (NULL_REF, "") and name not in self.unread:
+        if record is None and ref and name not in self.unread:
             dangling.append(what)
         return record
 
