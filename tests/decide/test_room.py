@@ -358,3 +358,10 @@ def test_the_order_of_vms_does_not_matter(seen: Collection, chance: object) -> N
     shuffled = list(seen.vms)
     chance.shuffle(shuffled)  # type: ignore[attr-defined]
     assert room_of(seen) == room_of(replace(seen, vms=tuple(shuffled)))
+
+
+def test_off_and_perhaps_started_with_its_host_makes_the_figure_unknown_and_not_zero() -> None:
+    untold = a_vm(power_state=HALTED, autostart=Answer.UNKNOWN, host_uuid="host-1")
+    assert only_room(a_collection(untold)).bytes_may_start is None
+    told = replace(untold, autostart=Answer.NO)
+    assert only_room(a_collection(told)).bytes_may_start == 0

@@ -53,6 +53,12 @@ def may_start_by_itself(vm: Vm) -> bool:
     return vm.power_state is PowerState.SUSPENDED or vm.autostart is Answer.YES or bool(vm.high_availability)
 
 
+def _nobody_tells_whether_it_starts(vm: Vm) -> bool:
+    """Off, nothing known that starts it, and whether it starts with its host is not told."""
+    off = vm.kind is VmKind.MACHINE and vm.power_state is PowerState.HALTED
+    return off and vm.autostart is Answer.UNKNOWN and not may_start_by_itself(vm)
+
+
 def _may_hold(vm: Vm) -> bool:
     """Whether it must be counted as holding memory: a VM in an unknown state is never taken for a halted one."""
     return vm.holds_memory or vm.power_state is PowerState.UNKNOWN
@@ -64,6 +70,7 @@ def _host_room(host: Host, residents: Iterable[Vm], *, all_seen: bool) -> HostRo
     overhead = sum_if_known((host.memory_bytes_overhead, *control)) if all_seen else None
     holding = [vm for vm in machines if _may_hold(vm)]
     waiting = [vm for vm in machines if may_start_by_itself(vm)]
+    start_not_told = not all_seen or any(map(_nobody_tells_whether_it_starts, machines))
     declared = sum(wanted_bytes(vm) or 0 for vm in holding)
     unknown = sum(vm.power_state is PowerState.UNKNOWN or wanted_bytes(vm) is None for vm in holding)
 
@@ -82,7 +89,7 @@ def _host_room(host: Host, residents: Iterable[Vm], *, all_seen: bool) -> HostRo
         bytes_declared=declared,
         vms_declared=len(holding),
         vms_not_told=unknown,
-        bytes_may_start=sum_if_known(map(wanted_bytes, waiting)) if all_seen else None,
+        bytes_may_start=None if start_not_told else sum_if_known(map(wanted_bytes, waiting)),
         vms_may_start=len(waiting),
         bytes_free_declared=free_declared,
         bytes_free_measured=free_measured,

@@ -112,7 +112,7 @@ def _room_table(target: TargetReport, width: int) -> Table:
             "Free: declared": bytes_text(room.bytes_free_declared),
             "Free: measured": bytes_text(room.bytes_free_measured),
             "Free: worst": Text(bytes_text(room.bytes_free), style=free_style),
-            "May start": bytes_text(room.bytes_may_start) if room.vms_may_start else "none",
+            "May start": "none" if room.bytes_may_start == 0 else bytes_text(room.bytes_may_start),
             "Drift": bytes_text(room.bytes_drift),
         }
         if width < _ROOM_WHOLE_COLUMNS:
