@@ -13,12 +13,14 @@ import subprocess
 import xml.etree.ElementTree as ET
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import Struct
+from msgspec.structs import replace
 
 from xenios import app
 from xenios.drivers.base import Depth, Observer
@@ -253,9 +255,9 @@ def test_progress_is_told_in_words(seen: Seen) -> None:
 
 def numbers_in(thing: Any, where: str) -> Iterator[tuple[str, int | float]]:
     """Every number in a collection, with the way to it."""
-    if is_dataclass(thing):
-        for field in fields(thing):
-            yield from numbers_in(getattr(thing, field.name), f"{where}.{field.name}")
+    if isinstance(thing, Struct):
+        for field in thing.__struct_fields__:
+            yield from numbers_in(getattr(thing, field), f"{where}.{field}")
     elif isinstance(thing, tuple):
         for number, item in enumerate(thing):
             yield from numbers_in(item, f"{where}[{number}]")
@@ -284,13 +286,11 @@ def differing(less: Any, more: Any, where: str) -> list[str]:
     name = where.rpartition(".")[2]
     if name in MOVING | MOVING_MEMORY | {"seen_at"}:
         return []
-    if is_dataclass(less) and type(less) is type(more):
+    if isinstance(less, Struct) and type(less) is type(more):
         return [
             found
-            for field in fields(less)
-            for found in differing(
-                getattr(less, field.name), getattr(more, field.name), f"{where}.{field.name}"
-            )
+            for field in less.__struct_fields__
+            for found in differing(getattr(less, field), getattr(more, field), f"{where}.{field}")
         ]
     if is_untold(less):
         return []

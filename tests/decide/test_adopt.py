@@ -4,11 +4,11 @@ Effects: none
 """
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.support.inventory import a_collection, a_host, a_vm
 from xenios.decide.adopt import MAY_WE_ADOPT, refusals_to_adopt

@@ -4,11 +4,11 @@ Effects: reads files
 """
 
 import re
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.support.database_files import EXAMPLE, observed
 from tests.support.inventory import GIB, a_collection, a_disk, a_host, a_pool, a_storage, a_vm

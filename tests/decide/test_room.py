@@ -4,11 +4,11 @@ Effects: reads files
 """
 
 import asyncio
-from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tests.support.database_files import EXAMPLE, REAL, observed
 from tests.support.inventory import GIB, MIB, a_collection, a_host, a_vm

@@ -3,9 +3,8 @@
 Effects: reads files
 """
 
-from dataclasses import replace
-
 import pytest
+from msgspec.structs import replace
 
 from tests.support.database_files import EXAMPLE, observed
 from tests.support.inventory import a_collection, a_host, a_pool, a_vm

@@ -4,7 +4,6 @@ Effects: none
 """
 
 import base64
-import dataclasses
 import functools
 import hashlib
 import re
@@ -180,7 +179,7 @@ def small(**changes: object) -> Collection:
         networks=(),
         vms=(),
     )
-    return dataclasses.replace(base, **changes)  # type: ignore[arg-type]
+    return msgspec.structs.replace(base, **changes)  # type: ignore[arg-type]
 
 
 def rendered(collection: Collection, compare: str | None = None) -> str:
@@ -469,7 +468,7 @@ def test_what_may_start_and_is_not_told_is_not_zero(host: str | None) -> None:
 
 
 def test_a_host_of_which_no_memory_is_told_has_no_bar() -> None:
-    host = dataclasses.replace(small().hosts[0], memory_bytes_total=None, memory_bytes_overhead=None)
+    host = msgspec.structs.replace(small().hosts[0], memory_bytes_total=None, memory_bytes_overhead=None)
     (row,) = tree_of(rendered(small(hosts=(host,)))).xpath("//table[contains(@class, 'room')]/tbody/tr")
     assert row.xpath(".//svg") == []
     assert "0 B" not in text_of(row[2])
@@ -506,14 +505,14 @@ def evil_collection(text: str) -> Collection:
         tags=(text,),
         preferred_host_uuid=text,
     )
-    return dataclasses.replace(
+    return msgspec.structs.replace(
         base,
         source=text,
-        pool=dataclasses.replace(
+        pool=msgspec.structs.replace(
             base.pool, uuid=text, name=text, product=text, version=text, native_version=text
         ),
         hosts=(
-            dataclasses.replace(
+            msgspec.structs.replace(
                 base.hosts[0], name=text, address=text, product=text, memory_free_source=text
             ),
         ),
@@ -530,7 +529,7 @@ def evil_collection(text: str) -> Collection:
             ),
         ),
         networks=(Network(uuid=text, name=text, bridge=text, type=text),),
-        vms=(vm, dataclasses.replace(vm, uuid=text, kind=VmKind.TEMPLATE)),
+        vms=(vm, msgspec.structs.replace(vm, uuid=text, kind=VmKind.TEMPLATE)),
         failures=(ReadFailure(what=text, because=text, remedy=text),),
     )
 
@@ -650,7 +649,7 @@ def test_a_storage_that_is_nearly_full_is_said_in_words() -> None:
 
 def test_absurd_sizes_do_not_break_the_page() -> None:
     huge = 2**2000
-    host = dataclasses.replace(small().hosts[0], memory_bytes_total=1, memory_bytes_free=huge)
+    host = msgspec.structs.replace(small().hosts[0], memory_bytes_total=1, memory_bytes_free=huge)
     storage = Storage(
         uuid="s",
         name="odd",

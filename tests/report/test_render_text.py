@@ -5,9 +5,9 @@ Effects: reads files
 
 import asyncio
 import re
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from rich.cells import cell_len
 
 from tests.support.database_files import EXAMPLE

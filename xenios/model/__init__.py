@@ -1,4 +1,4 @@
-"""The nouns of Xenios: frozen dataclasses and enums that import nothing but each other.
+"""The nouns of Xenios: frozen msgspec Structs and enums that import nothing of ours but each other.
 
 Effects: none
 """

@@ -5,8 +5,9 @@ A view that failed in part is still a view; it says so, and whoever decides on i
 Effects: none
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from xenios.model.inventory import Host, Network, Pool, Storage, Vm
 
@@ -18,8 +19,7 @@ class Quality(StrEnum):
     PARTIAL = "partial"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReadFailure:
+class ReadFailure(msgspec.Struct, frozen=True, kw_only=True):
     """Something a view tried to read and could not."""
 
     what: str
@@ -31,8 +31,7 @@ class ReadFailure:
     subject_uuid: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Collection:
+class Collection(msgspec.Struct, frozen=True, kw_only=True):
     """One view of one pool.
 
     `vms` holds machines, templates, snapshots and control domains alike; see `Vm.kind`.

@@ -3,8 +3,9 @@
 Effects: none
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 
 class Verdict(StrEnum):
@@ -39,8 +40,7 @@ class Manager(StrEnum):
     VIRT_MANAGER = "virt-manager"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ManagerSeen:
+class ManagerSeen(msgspec.Struct, frozen=True, kw_only=True):
     """A manager and the trace that gave it away."""
 
     manager: Manager
@@ -49,8 +49,7 @@ class ManagerSeen:
     """True: a control plane that thinks the VM is its own; False: a tool that people worked on it with."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Refusal:
+class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """One reason why something may not be done."""
 
     rule: str
@@ -60,8 +59,7 @@ class Refusal:
     remedy: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Finding:
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """Something about a pool, host, storage or VM that a careful operator would want to know before a takeover."""
 
     code: str

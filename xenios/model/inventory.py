@@ -8,8 +8,9 @@ Effects: none
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import StrEnum
+
+import msgspec
 
 
 class HypervisorKind(StrEnum):
@@ -113,8 +114,7 @@ class Answer(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CapabilityAnswer:
+class CapabilityAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One capability, the answer, and how it was found out."""
 
     capability: Capability
@@ -122,8 +122,7 @@ class CapabilityAnswer:
     how: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cpu:
+class Cpu(msgspec.Struct, frozen=True, kw_only=True):
     """Processors of a host."""
 
     count: int | None
@@ -136,8 +135,7 @@ class Cpu:
     mhz: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Host:
+class Host(msgspec.Struct, frozen=True, kw_only=True):
     """A physical machine that runs VMs."""
 
     uuid: str
@@ -159,8 +157,7 @@ class Host:
     capabilities: tuple[CapabilityAnswer, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Storage:
+class Storage(msgspec.Struct, frozen=True, kw_only=True):
     """A storage repository (XenServer) or storage pool (libvirt)."""
 
     uuid: str
@@ -182,8 +179,7 @@ class Storage:
     """Hosts that should have it attached and do not."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Network:
+class Network(msgspec.Struct, frozen=True, kw_only=True):
     """A network that NICs can be plugged into."""
 
     uuid: str
@@ -196,8 +192,7 @@ class Network:
     active: Answer = Answer.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
+class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """A block device of a VM."""
 
     device: str
@@ -222,8 +217,7 @@ class Disk:
     """Whether the last of `backing` is there: a chain is followed down to the first image that is missing."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Nic:
+class Nic(msgspec.Struct, frozen=True, kw_only=True):
     """A network card of a VM."""
 
     device: str
@@ -236,8 +230,7 @@ class Nic:
     connected: Answer = Answer.UNKNOWN
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
+class Memory(msgspec.Struct, frozen=True, kw_only=True):
     """Memory of a VM. static ≥ dynamic bounds hold it while it exists; `bytes_actual` is what it has now."""
 
     bytes_max: int | None
@@ -254,8 +247,7 @@ class Memory:
     overhead_source: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """A saved state of a VM."""
 
     uuid: str
@@ -263,8 +255,7 @@ class Snapshot:
     taken_at: int | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Guest:
+class Guest(msgspec.Struct, frozen=True, kw_only=True):
     """What the guest says of itself."""
 
     os: str = ""
@@ -273,8 +264,7 @@ class Guest:
     hostname: str = ""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Vm:
+class Vm(msgspec.Struct, frozen=True, kw_only=True):
     """A virtual machine, or what a hypervisor keeps among its virtual machines (see `kind`)."""
 
     uuid: str
@@ -302,13 +292,13 @@ class Vm:
     """The hypervisor's own restart policy for it; empty: none."""
     persistent: Answer = Answer.UNKNOWN
     """Whether its definition outlives its running (no: a libvirt transient domain)."""
-    guest: Guest = field(default_factory=Guest)
+    guest: Guest = Guest()
     started_at: int | None = None
     snapshot_of_uuid: str | None = None
     busy: tuple[str, ...] = ()
     """Operations of the hypervisor under way on it, by whomever."""
     blocked_operations: tuple[str, ...] = ()
-    annotations: Mapping[str, str] = field(default_factory=dict)
+    annotations: Mapping[str, str] = {}
     """What tools wrote on it: other_config on XenServer; metadata namespaces and SMBIOS entries on libvirt."""
     tags: tuple[str, ...] = ()
     definition_read: bool = True
@@ -322,8 +312,7 @@ class Vm:
         return self.power_state in POWER_STATES_THAT_HOLD_MEMORY
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pool:
+class Pool(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts that share their VMs: a XenServer pool, or one libvirt host as a pool of one."""
 
     uuid: str

@@ -4,11 +4,11 @@ Effects: none
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+import msgspec
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostRoom:
+class HostRoom(msgspec.Struct, frozen=True, kw_only=True):
     """Memory of one host, in bytes. None where a term is not known; a sum with an unknown term is unknown too."""
 
     host_uuid: str
@@ -40,8 +40,7 @@ class HostRoom:
     cpus: int | None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PoolRoom:
+class PoolRoom(msgspec.Struct, frozen=True, kw_only=True):
     """Memory of a pool: its hosts, and the VMs that may start on any of them."""
 
     hosts: tuple[HostRoom, ...]

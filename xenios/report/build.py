@@ -18,7 +18,7 @@ from xenios.model.inventory import Answer, CapabilityAnswer, Host, Vm, VmKind
 from xenios.model.room import HostRoom, PoolRoom, sum_if_known
 from xenios.report.schema import Summary, TargetReport, VmReport
 
-_COPIED = frozenset(VmReport.__struct_fields__) & frozenset(Vm.__dataclass_fields__)
+_COPIED = frozenset(VmReport.__struct_fields__) & frozenset(Vm.__struct_fields__)
 _NOBODY = "nobody seen"
 
 

@@ -14,6 +14,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, BinaryIO, cast, get_args, get_type_hints
@@ -40,6 +41,8 @@ ELEMENT_BYTES_MAX = 8 * 1024 * 1024
 DEPTH_MAX = 16
 """Elements within each other: three in a database of today. Each open one costs a parser memory."""
 FAILURES_MAX = 100
+_REMEMBERED = 256
+"""Sets and maps of which a reader keeps what they mean: those of many rows are equal (guests of one system)."""
 
 _DECODERS: dict[Any, Callable[[str], Any]] = {
     str: text_of,
@@ -301,12 +304,15 @@ class _TableReader:
         if not reference:
             self._without_reference += 1
             return
-        values = {}
+        values: dict[str, Any] = {}
         get = attributes.get
         for field, column, decode, default in self._fields:
             value = get(column)
             if value is None or value == default:
                 continue  # the record says the same without it; most values are like this
+            if decode is text_of and "%" not in value:
+                values[field] = value  # nearly all text is like this
+                continue
             try:
                 values[field] = decode(value)
             except UnreadableValue as error:
@@ -347,7 +353,8 @@ def _decoder_of(hint: Any) -> Callable[[str], Any]:
     """By a field's type; of one that may be None, by the type that it has otherwise."""
     if isinstance(hint, UnionType):
         [hint] = [member for member in get_args(hint) if member is not NoneType]
-    return _DECODERS[hint]
+    decode = _DECODERS[hint]
+    return lru_cache(_REMEMBERED)(decode) if decode in (set_of, map_of) else decode
 
 
 def _as_written(default: object) -> str | None:

@@ -17,7 +17,7 @@ Ref = str
 NULL_REF = "OpaqueRef:NULL"
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One object of a XAPI database."""
 
     uuid: str = ""
