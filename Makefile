@@ -61,8 +61,8 @@ COMPILE := pip compile --quiet --universal --python-version 3.11 --generate-hash
 lock: ## Write requirements/ anew from pyproject.toml; ARGS=--upgrade for newer versions
 	@uv="$$(scripts/setup uv)" && set -x && \
 	"$$uv" $(COMPILE) $(ARGS) --group setup --output-file requirements/uv.txt && \
-	"$$uv" $(COMPILE) $(ARGS) --group build --output-file requirements/run.txt pyproject.toml && \
-	"$$uv" $(COMPILE) $(ARGS) --group dev --extra kvm --constraint requirements/run.txt \
+	"$$uv" $(COMPILE) $(ARGS) --group build --extra demo --output-file requirements/run.txt pyproject.toml && \
+	"$$uv" $(COMPILE) $(ARGS) --group dev --extra demo --extra kvm --constraint requirements/run.txt \
 		--output-file requirements/dev.txt pyproject.toml
 
 .PHONY: clean
