@@ -21,6 +21,7 @@ import click
 from xenios.cli.main import cli
 from xenios.decide.adopt import MAY_WE_ADOPT
 from xenios.decide.findings import KINDS
+from xenios.report.render_changes import json_schema_of_changes
 from xenios.report.render_json import json_schema
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
@@ -65,6 +66,11 @@ def schema_page() -> str:
     return json.dumps(json_schema(), indent=2) + "\n"
 
 
+def change_schema_page() -> str:
+    """docs/change.schema.json."""
+    return json.dumps(json_schema_of_changes(), indent=2) + "\n"
+
+
 def command_line_page() -> str:
     """docs/cli.md."""
     lines = [MADE_FROM.format("xenios/cli/"), "# The command line\n\n"]
@@ -82,6 +88,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "rules.md": rules_page,
     "findings.md": findings_page,
     "report.schema.json": schema_page,
+    "change.schema.json": change_schema_page,
     "cli.md": command_line_page,
 }
 

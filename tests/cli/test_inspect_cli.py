@@ -245,6 +245,17 @@ def test_a_full_disk_under_the_output_is_said() -> None:
     assert b"Exception ignored" not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+@pytest.mark.parametrize("words", [["--help"], ["demo", "--html", "/dev/null"]])
+def test_a_full_disk_under_any_other_output_is_said_too(words: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        done = run(command_line(words), stdout=full, stderr=subprocess.PIPE)
+    assert done.returncode == 1
+    assert b"cannot write to standard output: No space left" in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception ignored" not in done.stderr
+
+
 @pytest.mark.parametrize(
     "env",
     [

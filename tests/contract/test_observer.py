@@ -1,7 +1,7 @@
 """What every driver promises of a view, held to every driver there is (drivers/base.py).
 
-Each source is a real one: libvirt in this process, libvirt's fake driver behind a daemon, a host with real QEMU
-guests by both of its sockets, and two database files of XenServer pools.
+Each source is a real one, or a simulator that is held to the real one: tests/support/observed_sources.py. What they
+promise of a watch is in test_watch.py.
 
 Effects: reads hypervisors (private ones), starts them
 """
@@ -9,40 +9,21 @@ Effects: reads hypervisors (private ones), starts them
 from __future__ import annotations
 
 import asyncio
-import subprocess
-import xml.etree.ElementTree as ET
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
-from pathlib import Path
 from typing import Any
 
 import pytest
 from msgspec import Struct
 from msgspec.structs import replace
 
+from tests.support.agreement import MOVING_MEMORY, differing
+from tests.support.observed_sources import EXAMPLE, FILES, LIVE, SIMULATED, Source, parameters
 from xenios import app
-from xenios.drivers.base import Depth, Observer
+from xenios.drivers.base import Depth
 from xenios.model.collection import Collection, Quality
 from xenios.model.inventory import Answer, CapabilityAnswer, PowerState, Vm, VmKind
-
-ROOT = Path(__file__).resolve().parents[2]
-EXAMPLE = ROOT / "xenios" / "simulator" / "examples" / "pool-in-use.db"
-REAL_DATABASE = ROOT / "tests" / "fixtures" / "xapi" / "state.db"
-TIMEOUT_SECONDS = 60.0
-
-MOVING = {"memory_bytes_free", "memory_bytes_overhead", "used_bytes"}
-"""Figures that change by themselves while nobody does anything."""
-MOVING_MEMORY = {"bytes_actual", "bytes_resident", "bytes_overhead", "overhead_source"}
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """A target, and the names that its guests have, by uuid, as somebody other than Xenios tells them."""
-
-    target: str
-    names: Callable[[], dict[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,108 +32,50 @@ class Seen:
 
     source: Source
     target: str
+    names: dict[str, str]
     capabilities: tuple[CapabilityAnswer, ...]
     full: Collection
     report: Collection
     report_again: Collection
     progress: list[str]
+    writes: list[str]
 
 
-def names_by_virsh(uri: str) -> Callable[[], dict[str, str]]:
-    def ask() -> dict[str, str]:
-        command = ["virsh", "--readonly", "--quiet", "--connect", uri, "list", "--all", "--uuid", "--name"]
-        text = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
-        pairs = (line.split(" ", 1) for line in text.split("\n") if line.strip())
-        return {uuid: name.strip(" ") for uuid, name in pairs}
-
-    return ask
-
-
-def names_in_database(path: Path) -> Callable[[], dict[str, str]]:
-    """Names as the file has them: XAPI protects white space in values with per cent signs."""
-    meant = {"%.": " ", "%_": "  ", "%t": "\t", "%n": "\n", "%r": "\r", "%%": "%"}
-
-    def plain(text: str) -> str:
-        parts = iter(text)
-        return "".join(meant[c + next(parts)] if c == "%" else c for c in parts)
-
-    def read() -> dict[str, str]:
-        rows = ET.parse(path).getroot().iterfind("table[@name='VM']/row")
-        return {
-            row.get("uuid", "") or row.get("_uuid", ""): plain(
-                row.get("name__label") or row.get("name_label") or ""
-            )
-            for row in rows
-        }
-
-    return read
-
-
-def _private_libvirt(request: pytest.FixtureRequest, **how: Any) -> Source:
-    uri = request.getfixturevalue("libvirt_test_daemon")(**how)
-    return Source(uri, names_by_virsh(uri))
-
-
-def _qemu(request: pytest.FixtureRequest, *, read_only: bool) -> Source:
-    host = request.getfixturevalue("kvm_host")
-    return Source(host.uri_read_only if read_only else host.uri, names_by_virsh(host.uri))
-
-
-def _in_process(request: pytest.FixtureRequest) -> Source:
-    pytest.importorskip("libvirt")
-    return Source("test:///default", lambda: {"6695eb01-f6a4-8304-79aa-97f2502e193f": "test"})
-
-
-SOURCES: dict[str, Callable[[pytest.FixtureRequest], Source]] = {
-    "libvirt in this process": _in_process,
-    "libvirt behind a daemon": _private_libvirt,
-    "libvirt with 300 domains": lambda request: _private_libvirt(request, domains=300, read_only=True),
-    "QEMU by the read-write socket": lambda request: _qemu(request, read_only=False),
-    "QEMU by the read-only socket": lambda request: _qemu(request, read_only=True),
-    "example database": lambda _: Source(str(EXAMPLE), names_in_database(EXAMPLE)),
-    "real database": lambda _: Source(str(REAL_DATABASE), names_in_database(REAL_DATABASE)),
-}
-LIVE = ("libvirt behind", "libvirt with", "QEMU")
-
-
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param(make, id=name, marks=[pytest.mark.live] if name.startswith(LIVE) else [])
-        for name, make in SOURCES.items()
-    ],
-)
+@pytest.fixture(scope="module", params=parameters(SIMULATED, LIVE, FILES))
 def seen(request: pytest.FixtureRequest) -> Seen:
-    """Every source in turn, looked at three times by one observer, which is closed twice."""
-    source: Source = request.param(request)
+    """Every source in turn, looked at three times by one observer."""
 
     async def look() -> Seen:
-        observer = await open_observer(source.target)
         told: list[str] = []
-        try:
+        async with request.param(request) as source:
+            async with source.observer() as observer:
+                full = await observer.observe(Depth.FULL)
+                report = await observer.observe(Depth.REPORT, told.append)
+                again = await observer.observe(Depth.REPORT)
+                target, capabilities = observer.target, observer.capabilities
             return Seen(
                 source=source,
-                target=observer.target,
-                full=await observer.observe(Depth.FULL),
-                report=await observer.observe(Depth.REPORT, told.append),
-                report_again=await observer.observe(Depth.REPORT),
-                capabilities=observer.capabilities,
+                target=target,
+                names=await source.names(),
+                full=full,
+                report=report,
+                report_again=again,
+                capabilities=capabilities,
                 progress=told,
+                writes=source.writes_of_ours(),
             )
-        finally:
-            await observer.close()
-            await observer.close()
 
     return asyncio.run(look())
 
 
-async def open_observer(target: str) -> Observer:
-    return await app.driver_for(target).open(target, TIMEOUT_SECONDS)
-
-
 def test_every_driver_is_held_to_the_contract() -> None:
-    held = {app.driver_for(target).name for target in ("test:///default", str(EXAMPLE))}
+    targets = ("test:///default", "xenserver://root@192.0.2.1", str(EXAMPLE))
+    held = {app.driver_for(target).name for target in targets}
     assert held == {driver.name for driver in app.DRIVERS}
+
+
+def test_looking_writes_nothing(seen: Seen) -> None:
+    assert seen.writes == []
 
 
 def test_a_view_without_trouble_is_complete(seen: Seen) -> None:
@@ -204,9 +127,8 @@ def test_a_guest_that_runs_runs_somewhere(seen: Seen) -> None:
 
 
 def test_names_are_passed_on_as_they_are(seen: Seen) -> None:
-    told = seen.source.names()
-    assert {vm.uuid: vm.name for vm in seen.report.vms} == told
-    assert {vm.uuid: vm.name for vm in seen.full.vms} == told
+    assert {vm.uuid: vm.name for vm in seen.report.vms} == seen.names
+    assert {vm.uuid: vm.name for vm in seen.full.vms} == seen.names
 
 
 def test_no_size_is_negative(seen: Seen) -> None:
@@ -279,29 +201,3 @@ def standing(view: Collection) -> Collection:
         storages=tuple(replace(storage, used_bytes=None) for storage in view.storages),
         vms=tuple(vm(one) for one in view.vms),
     )
-
-
-def differing(less: Any, more: Any, where: str) -> list[str]:
-    """Where `less` says something that `more` does not say: an untold value in `less` differs from nothing."""
-    name = where.rpartition(".")[2]
-    if name in MOVING | MOVING_MEMORY | {"seen_at"}:
-        return []
-    if isinstance(less, Struct) and type(less) is type(more):
-        return [
-            found
-            for field in less.__struct_fields__
-            for found in differing(getattr(less, field), getattr(more, field), f"{where}.{field}")
-        ]
-    if is_untold(less):
-        return []
-    if isinstance(less, tuple) and isinstance(more, tuple) and len(less) == len(more):
-        return [
-            found
-            for number, (one, other) in enumerate(zip(less, more, strict=True))
-            for found in differing(one, other, f"{where}[{number}]")
-        ]
-    return [] if less == more else [f"{where}: {less!r}, then {more!r}"]
-
-
-def is_untold(value: Any) -> bool:
-    return value in (None, "", ()) or (isinstance(value, Enum) and value.value == "unknown")

@@ -211,7 +211,7 @@ def test_our_own_connection_may_write_nothing(own_host: PrivateHost, socket: str
         uri = own_host.uri if socket == "read-write socket" else own_host.uri_read_only
         observer = await KvmObserver.open(uri, 60)
         try:
-            connection = observer._client.connection
+            connection = observer._line.client.connection
             for name, write in WRITES.items():
                 try:
                     write(libvirt, connection)
@@ -253,16 +253,20 @@ def test_the_daemon_refuses_too_and_not_only_the_library(own_host: PrivateHost) 
 
 READING = frozenset(
     {
-        "DHCPLeases", "UUIDString", "XMLDesc", "blockInfo", "close", "getAllDomainStats", "getCapabilities",
-        "getFreeMemory", "getHostname", "getInfo", "getLibVersion", "getMemoryStats", "getName", "getType",
-        "getVersion", "getXMLDesc", "isActive", "isAlive", "jobInfo", "listAllDomains", "listAllNetworks",
-        "listAllSnapshots", "listAllStoragePools", "name", "registerCloseCallback", "setKeepAlive",
-        "storagePoolLookupByName", "storageVolLookupByName", "storageVolLookupByPath",
+        "DHCPLeases", "UUIDString", "XMLDesc", "autostart", "blockInfo", "close", "domainEventDeregisterAny",
+        "domainEventRegisterAny", "domainListGetStats",
+        "getAllDomainStats", "getCapabilities", "getFreeMemory", "getHostname", "getInfo", "getLibVersion",
+        "getMemoryStats", "getName", "getType", "getVersion", "getXMLDesc", "hasManagedSaveImage", "isActive",
+        "isAlive", "isPersistent", "jobInfo", "listAllDomains", "listAllNetworks", "listAllSnapshots",
+        "listAllStoragePools", "lookupByUUIDString", "name", "networkEventDeregisterAny",
+        "networkEventRegisterAny", "networkLookupByUUIDString", "registerCloseCallback", "setKeepAlive", "snapshotNum",
+        "storagePoolEventDeregisterAny", "storagePoolEventRegisterAny", "storagePoolLookupByName",
+        "storagePoolLookupByUUIDString", "storageVolLookupByName", "storageVolLookupByPath", "unregisterCloseCallback",
     }
 )  # fmt: skip
 """Methods of libvirt's objects that the driver may call: they read, or keep our own connection."""
 
-FIELDS = frozenset({"autostart", "hostname"})
+FIELDS = frozenset({"hostname"})
 """Fields of our own that are called like methods of libvirt; nobody may call them."""
 
 OPENING = frozenset({"open", "openAuth", "openReadOnly"})

@@ -46,6 +46,14 @@ def test_shown(text: str, escaped: str) -> None:
     assert shown(text) == escaped
 
 
+def test_no_name_is_too_long_for_a_report() -> None:
+    assert shown("x" * 10_000) == "x" * 10_000
+    text = shown("\n" + "x" * 50_000_000)
+    assert text.startswith("\\x0axxx")
+    assert text.endswith("xxx… (49990001 more characters)")
+    assert len(text) < 11_000
+
+
 @settings(deadline=None)
 @given(st.text(st.characters(codec=None, exclude_categories=[])))
 def test_what_is_shown_can_be_seen_and_is_shown_once(text: str) -> None:

@@ -5,7 +5,6 @@ Effects: reads hypervisors and files; writes the report to standard output or wh
 
 from __future__ import annotations
 
-import asyncio
 import io
 import math
 import os
@@ -16,7 +15,9 @@ from pathlib import Path
 
 import click
 
-from xenios.app import inspect_targets
+from xenios.app import Access, inspect_targets
+from xenios.cli.credentials import access_to, credential_options
+from xenios.cli.event_loop import run
 from xenios.cli.progress import ProgressLine
 from xenios.decide.precedent import POLICIES
 from xenios.errors import XeniosError
@@ -63,6 +64,14 @@ WIDTH_WITHOUT_TERMINAL = 140
     metavar="SECONDS",
     help="Read each target within this time; what is unread by then is reported as such.",
 )
+@click.option(
+    "--watch",
+    "stay_on",
+    is_flag=True,
+    help="Stay on, and print each change as it happens, a line each; with --json, one JSON object a line "
+    "(schema: docs/change.schema.json). Ctrl-C ends it.",
+)
+@credential_options
 def inspect(
     targets: tuple[str, ...],
     as_json: bool,
@@ -70,24 +79,44 @@ def inspect(
     compare: str | None,
     details: bool,
     timeout_seconds: float,
+    stay_on: bool,
+    password_file: Path | None,
+    fingerprints: frozenset[bytes],
+    insecure: bool,
 ) -> int:
     """Report what is on hypervisors in use, without changing anything.
 
-    TARGET is a libvirt URI (qemu:///system, qemu+ssh://root@host/system, test:///default) or a file: a XenServer or
-    XCP-ng pool database (xe pool-dump-database, state.db). Several targets are read at once.
+    TARGET is a XenServer or XCP-ng pool (xenserver://user@host[:port] by HTTPS, xenserver+http://user@host by plain
+    HTTP), a libvirt URI (qemu:///system, qemu+ssh://root@host/system, test:///default), or a file: a pool's database
+    (xe pool-dump-database, state.db). Several targets are read at once.
     """
-    report = look(targets, compare=compare, timeout_seconds=timeout_seconds)
+    if stay_on:
+        _refuse_beside_watch({"--html": html_file, "--compare": compare, "--details": details})
+        from xenios.cli.watch import watch
+
+        access = access_to(targets, password_file, fingerprints, insecure, purpose="watch")
+        return watch(targets, as_json=as_json, timeout_seconds=timeout_seconds, access=access)
+    access = access_to(targets, password_file, fingerprints, insecure)
+    report = look(targets, compare=compare, timeout_seconds=timeout_seconds, access=access)
     print_report(report, as_json=as_json, details=details)
     if html_file is not None:
         write_html(report, html_file)  # last: when the page cannot be written, the report is not lost
     return 0 if report.complete else 1
 
 
-def look(targets: tuple[str, ...], *, compare: str | None, timeout_seconds: float) -> Report:
+def look(
+    targets: tuple[str, ...], *, compare: str | None, timeout_seconds: float, access: Access | None = None
+) -> Report:
     """Reads all targets, with a line of progress on a terminal."""
     with ProgressLine() as line:
-        return asyncio.run(
-            inspect_targets(targets, compare=compare, timeout_seconds=timeout_seconds, progress=line.tell)
+        return run(
+            inspect_targets(
+                targets,
+                compare=compare,
+                timeout_seconds=timeout_seconds,
+                progress=line.tell,
+                access=access,
+            )
         )
 
 
@@ -147,6 +176,12 @@ def write_html(report: Report, file: Path) -> None:
         raise XeniosError(
             f"cannot write {file}: {error.strerror or error}", remedy="give --html a file that you may write"
         ) from error
+
+
+def _refuse_beside_watch(options: dict[str, object]) -> None:
+    for name, given in options.items():
+        if given:
+            raise click.UsageError(f"{name} belongs to a report, and --watch prints changes.")
 
 
 def _not_empty(targets: tuple[str, ...]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Effects: those of the command that is run
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
@@ -18,8 +19,13 @@ from xenios.errors import XeniosError
 COMMANDS = {
     "demo": ("xenios.cli.demo", "Show the main job on a shipped example: a XenServer pool in use."),
     "inspect": ("xenios.cli.inspect", "Report what is on hypervisors in use, without changing anything."),
+    "simulate": ("xenios.cli.simulate", "Serve a simulated XenServer pool, made up or a copy of a real one."),
 }
 """Name of each command, the module that has it under its own name, and one line of help."""
+
+
+_OUTPUT_LOST = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EPIPE}
+"""What happens to output. Whoever reads or writes other files says itself what went wrong with them."""
 
 
 class LateCommands(click.Group):
@@ -59,11 +65,24 @@ def main(arguments: list[str] | None = None) -> None:
         )
         sys.exit(1)
     try:
-        sys.exit(_run(arguments))
+        code = _run(arguments)
+        sys.stdout.flush()
+        sys.exit(code)
     except XeniosError as error:
         from xenios.report.words import shown
 
         click.echo(f"Error: {shown(str(error))}\n  {shown(error.remedy)}", err=True)
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in _OUTPUT_LOST:
+            raise
+        # Nobody takes what is still buffered, and the interpreter would try again when it ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            click.echo(
+                f"Error: cannot write to standard output: {error.strerror}\n  send it to a place that takes it",
+                err=True,
+            )
         sys.exit(1)
 
 

@@ -7,12 +7,13 @@ when there is no view at all.
 Effects: none
 """
 
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from enum import StrEnum
 from typing import Protocol
 
 from xenios.model.collection import Collection
 from xenios.model.inventory import CapabilityAnswer
+from xenios.model.update import Update
 
 
 class Depth(StrEnum):
@@ -45,6 +46,14 @@ class Observer(Protocol):
 
     async def observe(self, depth: Depth, progress: Progress = no_progress) -> Collection:
         """A full view. Raises TargetUnreadable when nothing at all could be seen."""
+
+    def watch(self) -> AsyncGenerator[Update, None]:
+        """First a full view, then what changes, for as long as it is not closed (`aclosing`, or cancel the reader).
+
+        A connection that is lost is told once as `silent_since` and made again by itself; nothing that was known is
+        taken back by it. Raises TargetUnreadable when the first view fails, and XeniosError from a source that has no
+        events. One watch at a time; `observe` may be asked meanwhile.
+        """
 
     async def close(self) -> None:
         """Lets go of the target; safe to call twice, and on a target that no longer answers."""

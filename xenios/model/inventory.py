@@ -114,7 +114,7 @@ class Answer(StrEnum):
     UNKNOWN = "unknown"
 
 
-class CapabilityAnswer(msgspec.Struct, frozen=True, kw_only=True):
+class CapabilityAnswer(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One capability, the answer, and how it was found out."""
 
     capability: Capability
@@ -122,7 +122,7 @@ class CapabilityAnswer(msgspec.Struct, frozen=True, kw_only=True):
     how: str
 
 
-class Cpu(msgspec.Struct, frozen=True, kw_only=True):
+class Cpu(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Processors of a host."""
 
     count: int | None
@@ -135,7 +135,7 @@ class Cpu(msgspec.Struct, frozen=True, kw_only=True):
     mhz: int | None = None
 
 
-class Host(msgspec.Struct, frozen=True, kw_only=True):
+class Host(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A physical machine that runs VMs."""
 
     uuid: str
@@ -157,7 +157,7 @@ class Host(msgspec.Struct, frozen=True, kw_only=True):
     capabilities: tuple[CapabilityAnswer, ...] = ()
 
 
-class Storage(msgspec.Struct, frozen=True, kw_only=True):
+class Storage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A storage repository (XenServer) or storage pool (libvirt)."""
 
     uuid: str
@@ -179,7 +179,7 @@ class Storage(msgspec.Struct, frozen=True, kw_only=True):
     """Hosts that should have it attached and do not."""
 
 
-class Network(msgspec.Struct, frozen=True, kw_only=True):
+class Network(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A network that NICs can be plugged into."""
 
     uuid: str
@@ -192,7 +192,7 @@ class Network(msgspec.Struct, frozen=True, kw_only=True):
     active: Answer = Answer.UNKNOWN
 
 
-class Disk(msgspec.Struct, frozen=True, kw_only=True):
+class Disk(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A block device of a VM."""
 
     device: str
@@ -217,7 +217,7 @@ class Disk(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the last of `backing` is there: a chain is followed down to the first image that is missing."""
 
 
-class Nic(msgspec.Struct, frozen=True, kw_only=True):
+class Nic(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A network card of a VM."""
 
     device: str
@@ -230,7 +230,7 @@ class Nic(msgspec.Struct, frozen=True, kw_only=True):
     connected: Answer = Answer.UNKNOWN
 
 
-class Memory(msgspec.Struct, frozen=True, kw_only=True):
+class Memory(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Memory of a VM. static ≥ dynamic bounds hold it while it exists; `bytes_actual` is what it has now."""
 
     bytes_max: int | None
@@ -247,7 +247,7 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     overhead_source: str = ""
 
 
-class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A saved state of a VM."""
 
     uuid: str
@@ -255,7 +255,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     taken_at: int | None = None
 
 
-class Guest(msgspec.Struct, frozen=True, kw_only=True):
+class Guest(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """What the guest says of itself."""
 
     os: str = ""
@@ -264,7 +264,7 @@ class Guest(msgspec.Struct, frozen=True, kw_only=True):
     hostname: str = ""
 
 
-class Vm(msgspec.Struct, frozen=True, kw_only=True):
+class Vm(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A virtual machine, or what a hypervisor keeps among its virtual machines (see `kind`)."""
 
     uuid: str
@@ -312,7 +312,7 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True):
         return self.power_state in POWER_STATES_THAT_HOLD_MEMORY
 
 
-class Pool(msgspec.Struct, frozen=True, kw_only=True):
+class Pool(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Hosts that share their VMs: a XenServer pool, or one libvirt host as a pool of one."""
 
     uuid: str

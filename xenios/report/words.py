@@ -27,11 +27,20 @@ HARM_WORDS = {
 _INVISIBLE = frozenset(
     map(chr, (0x34F, 0x115F, 0x1160, 0x17B4, 0x17B5, *range(0x180B, 0x1810), 0x2800, 0x3164, 0xFFA0))
 ) | frozenset(map(chr, (*range(0xFE00, 0xFE0E), *range(0xE0100, 0xE01F0))))
+SHOWN_CHARACTERS_MAX = 10_000
+"""XAPI takes names of 300,000 characters, and a server that is none sends longer ones: a report must still end."""
 _UNITS = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def shown(text: str) -> str:
-    """Foreign text with every character escaped that is not plainly visible: controls, bidi overrides, surrogates."""
+    """Foreign text with every character escaped that is not plainly visible: controls, bidi overrides, surrogates.
+
+    No text is too long for a report: of one that is longer than anything people write, the beginning is shown, and
+    how much is left out.
+    """
+    if len(text) > SHOWN_CHARACTERS_MAX:
+        left_out = len(text) - SHOWN_CHARACTERS_MAX
+        return f"{shown(text[:SHOWN_CHARACTERS_MAX])}… ({left_out} more characters)"
     if text.isascii() and text.isprintable():
         return text
     return "".join(_escaped(character) for character in text)

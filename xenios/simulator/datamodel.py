@@ -1,9 +1,10 @@
-"""The facts of the XAPI classes: the fields of a record, their types, defaults and database columns.
+"""The facts of the XAPI classes: fields with types, defaults and database columns; calls; errors.
 
 A simulated pool is only worth testing against when its records are complete, so no field list is written in
 code: everything comes from `datamodel.json` beside this file. The API and the database disagree in places
 (columns join their namespaces with two underscores; some columns are not shown by the API at all), so each
-field carries its column, and fields with `public` false exist in the database only.
+field carries its column, and fields with `public` false exist in the database only. What can be called, and what
+can go wrong, is in `calls.json`: it is read when first asked for, since making a pool needs none of it.
 
 Effects: none
 """
@@ -38,6 +39,7 @@ class Kind(Enum):
     REF = "ref"
     SET = "set"
     MAP = "map"
+    RECORD = "record"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class FieldType:
 
     kind: Kind
     name: str = ""
-    """Of an enum its name, of a ref the class it points to."""
+    """Of an enum its name, of a ref the class it points to, of a record the class it is of."""
     key: "FieldType | None" = None
     """Of a map the type of its keys."""
     value: "FieldType | None" = None
@@ -87,6 +89,41 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a call. The session, which comes before all others, is not among them."""
+
+    name: str
+    type: FieldType
+    has_default: bool
+    """Whether it may be left out; the value then taken is the operation's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A call that is not made from a field: `VM.start`."""
+
+    class_name: str
+    name: str
+    params: tuple[Parameter, ...]
+    result: FieldType | None
+    """None where nothing is returned."""
+    errors: tuple[str, ...]
+    """The codes that its documentation names; others occur as well."""
+    asynchronous: bool
+    """Whether `Async.` may stand before it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What can be called and what can go wrong."""
+
+    messages: Mapping[str, Message]
+    errors: Mapping[str, tuple[str, ...]]
+    emergency: frozenset[str]
+    classes_without_async: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Datamodel:
     """All facts together."""
 
@@ -96,6 +133,26 @@ class Datamodel:
     relations: tuple[Relation, ...]
     enums: Mapping[str, tuple[str, ...]]
     classes: Mapping[str, ApiClass]
+
+    @property
+    def messages(self) -> Mapping[str, Message]:
+        """`VM.start` and all other calls but the getters and setters of fields, which follow from the classes."""
+        return load_calls().messages
+
+    @property
+    def errors(self) -> Mapping[str, tuple[str, ...]]:
+        """Every documented error code with the names of its parameters, in their order."""
+        return load_calls().errors
+
+    @property
+    def emergency_calls(self) -> frozenset[str]:
+        """The calls that a host answers although it cannot reach its pool's master."""
+        return load_calls().emergency
+
+    @property
+    def classes_without_async(self) -> frozenset[str]:
+        """The classes whose calls are never run as tasks of their own."""
+        return load_calls().classes_without_async
 
     def default_record(self, class_name: str) -> Record:
         """A complete public record, every value fresh: the API's default, or the empty value of the type.
@@ -137,7 +194,7 @@ class Datamodel:
                 return NULL
             case Kind.SET:
                 return []
-            case Kind.MAP:
+            case Kind.MAP | Kind.RECORD:
                 return {}
             case _:
                 assert_never(kind_of.kind)
@@ -174,11 +231,45 @@ def _class_from(name: str, facts: Mapping[str, Any]) -> ApiClass:
     return ApiClass(name, facts["persistent"], facts["events"], fields, tuple(columns))
 
 
+def _read(name: str) -> Any:
+    return json.loads(resources.files(__package__).joinpath(name).read_text(encoding="utf-8"))
+
+
+def _message_from(full_name: str, row: list[Any]) -> Message:
+    class_name, _, name = full_name.partition(".")
+    params, result, errors, asynchronous = row
+    return Message(
+        class_name,
+        name,
+        tuple(Parameter(param, _parameter_type(type_text), default) for param, type_text, default in params),
+        None if result == "void" else _parameter_type(result),
+        tuple(errors),
+        asynchronous,
+    )
+
+
+@cache
+def _parameter_type(text: str) -> FieldType:
+    # A secret is a string that must not be logged; on the wire there is no difference.
+    return parse_type("string" if text == "secretstring" else text)
+
+
+@cache
+def load_calls() -> Calls:
+    """Read what can be called; once per process."""
+    facts = _read("calls.json")
+    return Calls(
+        messages={name: _message_from(name, row) for name, row in facts["messages"].items()},
+        errors={code: tuple(names) for code, names in facts["errors"].items()},
+        emergency=frozenset(facts["emergency_calls"]),
+        classes_without_async=frozenset(facts["classes_without_async"]),
+    )
+
+
 @cache
 def load_datamodel() -> Datamodel:
-    """Read the facts; once per process."""
-    text = resources.files(__package__).joinpath("datamodel.json").read_text(encoding="utf-8")
-    facts = json.loads(text)
+    """Read the facts of the classes; once per process."""
+    facts = _read("datamodel.json")
     return Datamodel(
         api=(facts["api"][0], facts["api"][1]),
         schema=(facts["schema"][0], facts["schema"][1]),

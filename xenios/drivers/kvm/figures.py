@@ -28,7 +28,7 @@ _LAYERS_MAX = 64
 
 async def read_figures(view: View, progress: Progress) -> None:
     """Adds the figures to the guests of the view."""
-    await _read_snapshots(view)
+    await read_snapshots(view)
     await _read_jobs(view)
     await _read_guest_figures(view)
     await _read_images(view, progress)
@@ -37,7 +37,8 @@ async def read_figures(view: View, progress: Progress) -> None:
             domain.vm = with_figures(domain.vm, domain.stats, view.images, domain.snapshots, domain.busy)
 
 
-async def _read_snapshots(view: View) -> None:
+async def read_snapshots(view: View) -> None:
+    """Reads the snapshots of those guests that have any; one question for each of them and each snapshot."""
     holders = [domain for domain in view.domains if domain.has_snapshots]
     answers = await view.client.ask_each(
         holders,

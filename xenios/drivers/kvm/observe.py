@@ -1,55 +1,49 @@
-"""Sees one libvirt host as a pool of one: asks in bulk, and turns the answers into a Collection.
+"""Sees one libvirt host as a pool of one, over one read-only connection.
 
-The order is deliberate: first the surroundings that definitions refer to, then the guests (guests.py), and last the
-figures that cost a question per guest or disk (figures.py). Whatever fails or stays unanswered becomes a ReadFailure of
-the collection; what was read before stays.
+What a view consists of is in whole_view.py, how it is followed in watch.py.
 
 Effects: reads hypervisors
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator
 
 from xenios.clock import now_micros
 from xenios.drivers.base import Depth, Progress, no_progress
 from xenios.drivers.bulk import collecting_seldom
-from xenios.drivers.kvm.client import ConnectionLost, LibvirtClient, NativeError
-from xenios.drivers.kvm.figures import read_figures
-from xenios.drivers.kvm.guests import read_guests, vm_of
-from xenios.drivers.kvm.host import (
-    NativeHost,
-    bridges_in_use,
-    host_from,
-    host_uuid_of,
-    kind_of,
-    network_from,
-    portgroup_vlans_from,
-    storage_from,
-    version_text,
-)
-from xenios.drivers.kvm.view import ASK_AGAIN, View
-from xenios.errors import TargetUnreadable
+from xenios.drivers.kvm.client import LibvirtClient
+from xenios.drivers.kvm.line import Line
+from xenios.drivers.kvm.pace import Pace
+from xenios.drivers.kvm.view import View
+from xenios.drivers.kvm.watch import Watch
+from xenios.drivers.kvm.whole_view import collection_from, read_whole_view
+from xenios.errors import XeniosError
 from xenios.model.collection import Collection
-from xenios.model.inventory import Answer, Capability, CapabilityAnswer, Pool
-
-T = TypeVar("T")
+from xenios.model.inventory import Capability, CapabilityAnswer
+from xenios.model.update import Update
 
 
 class KvmObserver:
     """Reads one libvirt host over one read-only connection; see drivers/base.py for the contract."""
 
-    def __init__(self, client: LibvirtClient, target: str) -> None:
-        self._client = client
+    def __init__(self, client: LibvirtClient, target: str, pace: Pace | None = None) -> None:
+        self._line = Line(client)
         self._target = target
+        self._pace = pace or Pace()
         self._answers: dict[Capability, CapabilityAnswer] = {}
+        self._watched = False
 
     @classmethod
-    async def open(cls, target: str, timeout_seconds: float, *, name: str | None = None) -> KvmObserver:
-        """Connects to a libvirt URI, shown as `name`. Raises TargetUnreadable or TargetSilent."""
+    async def open(
+        cls, target: str, timeout_seconds: float, *, name: str | None = None, pace: Pace | None = None
+    ) -> KvmObserver:
+        """Connects to a libvirt URI, shown as `name`, within this time, which each view may then take as well.
+
+        Raises TargetUnreadable or TargetSilent.
+        """
         name = name or target
-        return cls(await LibvirtClient.open(target, timeout_seconds, name), name)
+        return cls(await LibvirtClient.open(target, timeout_seconds, name), name, pace)
 
     @property
     def target(self) -> str:
@@ -62,141 +56,30 @@ class KvmObserver:
         return tuple(self._answers.values())
 
     async def close(self) -> None:
-        """Closes the connection."""
-        await self._client.close()
+        """Closes the connection, and ends a watch."""
+        await self._line.close()
 
     async def observe(self, depth: Depth, progress: Progress = no_progress) -> Collection:
         """A full view of the host; see drivers/base.py."""
-        with collecting_seldom():
-            return await self._observe(depth, progress)
-
-    async def _observe(self, depth: Depth, progress: Progress) -> Collection:
         seen_at = now_micros()
-        view = View(self._client, self._target, self._answers)
-        progress("host")
-        await _read_host(view)
-        progress("storage and networks")
-        await _read_storages(view)
-        await _read_networks(view, depth)
-        progress("guests")
-        await read_guests(view, progress)
-        if depth is Depth.REPORT:
-            progress("disks and figures")
-            await read_figures(view, progress)
-        return _collection(view, seen_at)
+        view = View(self._line.client.asking(), self._target, self._answers)
+        with collecting_seldom():
+            await read_whole_view(view, depth, progress)
+            return collection_from(view, seen_at)
 
-
-async def _read_host(view: View) -> None:
-    async def ask(
-        what: str, question: Callable[[Any], T], default: T, capability: Capability | None = None
-    ) -> T:
-        return await view.ask(what, question, default, capability)
-
-    driver = await ask("kind of hypervisor", lambda c: c.getType(), "")
-    if not driver:
-        if view.failures:
-            raise TargetUnreadable(view.failures[0].because, remedy=view.failures[0].remedy)
-        raise TargetUnreadable(f"{view.target} does not name its hypervisor", remedy=ASK_AGAIN)
-    view.learn(
-        Capability.KEEPALIVE,
-        Answer.YES if view.client.keepalive else Answer.NO,
-        "asked for when connecting",
-    )
-    view.learn(
-        Capability.GUEST_UPTIME,
-        Answer.NO,
-        "libvirt has no question for it that a read-only connection may ask",
-    )
-    view.learn(
-        Capability.UEFI,
-        Answer.UNKNOWN,
-        "libvirt tells its domain capabilities only to connections that may write",
-    )
-    memory_free = Capability.FREE_MEMORY
-    view.native_host = NativeHost(
-        driver=driver,
-        hostname=await ask("host name", lambda c: c.getHostname(), ""),
-        hypervisor_version=await ask("hypervisor version", lambda c: c.getVersion(), None),
-        library_version=await ask("libvirt version", lambda c: c.getLibVersion(), None),
-        node_info=await ask("processors", lambda c: tuple(c.getInfo()), None),
-        free_memory_bytes=await ask("free memory", lambda c: c.getFreeMemory(), None, memory_free),
-        memory_stats_kib=await ask("memory statistics", lambda c: c.getMemoryStats(-1, 0), {}),
-        capabilities_xml=await ask("capabilities", lambda c: c.getCapabilities(), ""),
-    )
-    if view.lost:  # not even the host's identity is certain, and nothing more will be answered
-        raise TargetUnreadable(view.failures[0].because, remedy=view.failures[0].remedy)
-    if view.native_host.memory_stats_kib:
-        view.learn(memory_free, Answer.YES, "it answered")
-
-
-async def _read_storages(view: View) -> None:
-    pools: list[Any] = await view.ask(
-        "storage pools", lambda c: c.listAllStoragePools(0), [], Capability.STORAGE
-    )
-    pools.sort(key=lambda pool: str(pool.name()))
-    answers = await view.client.ask_each(pools, lambda pool: (str(pool.XMLDesc(0)), bool(pool.isActive())))
-    host_uuid = host_uuid_of(view.native_host)
-    view.translate(
-        "storage pool",
-        pools,
-        answers,
-        lambda pair: view.storages.append(storage_from(*pair, host_uuid)),
-    )
-
-
-async def _read_networks(view: View, depth: Depth) -> None:
-    networks: list[Any] = await view.ask("networks", lambda c: c.listAllNetworks(0), [], Capability.NETWORKS)
-    networks.sort(key=lambda network: str(network.name()))
-    answers = await view.client.ask_each(networks, lambda net: (str(net.XMLDesc(0)), bool(net.isActive())))
-
-    def use(pair: tuple[str, bool]) -> None:
-        view.networks.append(network_from(*pair))
-        view.portgroup_vlans |= portgroup_vlans_from(pair[0])
-
-    view.translate("network", networks, answers, use)
-    if depth is Depth.REPORT:
-        await _read_leases(view, networks)
-
-
-async def _read_leases(view: View, networks: Sequence[Any]) -> None:
-    active = {network.uuid for network in view.networks if network.active is Answer.YES}
-    asked = [network for network in networks if network.UUIDString() in active]
-    found: dict[str, list[str]] = {}
-    for answer in await view.client.ask_each(asked, lambda network: network.DHCPLeases()):
-        if isinstance(answer, NativeError | ConnectionLost):
-            continue  # bridged networks have no leases to ask for; an address not told is shown as not told
-        for lease in answer:
-            if lease.get("mac") and lease.get("ipaddr"):
-                found.setdefault(str(lease["mac"]).lower(), []).append(str(lease["ipaddr"]))
-    view.addresses = {mac: tuple(sorted(set(addresses))) for mac, addresses in found.items()}
-    view.learn(
-        Capability.GUEST_ADDRESSES, Answer.YES if asked else Answer.UNKNOWN, "DHCP leases of its networks"
-    )
-
-
-def _collection(view: View, seen_at: int) -> Collection:
-    native = view.native_host
-    host_uuid = host_uuid_of(native)
-    vms = [vm_of(domain, host_uuid) for domain in view.domains]
-    host = host_from(native, vms)
-    library = version_text(native.library_version)
-    pool = Pool(
-        uuid=host_uuid,
-        name=native.hostname,
-        kind=kind_of(native.driver),
-        product=host.product,
-        version=host.version,
-        master_uuid=host_uuid,
-        ha_enabled=Answer.NO,
-        native_version=f"libvirt {library}",
-    )
-    return Collection(
-        seen_at=seen_at,
-        source=f"libvirt {library}, read-only connection",
-        pool=pool,
-        hosts=(host,),
-        storages=tuple(view.storages),
-        networks=(*view.networks, *bridges_in_use(vms)),
-        vms=tuple(vms),
-        failures=tuple(view.failures),
-    )
+    async def watch(self) -> AsyncGenerator[Update, None]:
+        """A full view, then what changes; see drivers/base.py."""
+        if self._watched:
+            raise XeniosError(
+                f"{self._target} is being watched by this observer already",
+                remedy="open another observer for another watch",
+            )
+        self._watched = True
+        watch = Watch(self._line, self._target, self._answers, self._pace)
+        updates = watch.updates()
+        try:
+            async for update in updates:
+                yield update
+        finally:
+            self._watched = False
+            await updates.aclose()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from xenios.drivers.kvm.client import ConnectionLost, LibvirtClient, NativeError
+from xenios.drivers.kvm.client import Asking, ConnectionLost, NativeError
 from xenios.drivers.kvm.domain import ImageFigures, UnreadableDefinition
 from xenios.drivers.kvm.host import NativeHost
 from xenios.model.collection import ReadFailure
@@ -20,7 +20,7 @@ from xenios.model.inventory import Answer, Capability, CapabilityAnswer, Network
 
 T = TypeVar("T")
 
-_NOT_SUPPORTED = 3  # VIR_ERR_NO_SUPPORT
+NOT_SUPPORTED = 3  # VIR_ERR_NO_SUPPORT
 
 ASK_AGAIN = "inspect again; when it stays, look at libvirtd's log on that host"
 
@@ -34,7 +34,6 @@ class Domain:
     name: str
     stats: dict[str, Any]
     vm: Vm | None = None
-    gone: bool = False
     autostart: Answer = Answer.UNKNOWN
     persistent: Answer = Answer.UNKNOWN
     managed_save: Answer = Answer.UNKNOWN
@@ -50,9 +49,9 @@ class Domain:
 
 @dataclass(slots=True)
 class View:
-    """What one view has gathered so far, and the connection that it asks."""
+    """What one view has gathered so far, and the way to ask."""
 
-    client: LibvirtClient
+    client: Asking
     target: str
     answers: dict[Capability, CapabilityAnswer]
     """What this libvirt can tell; outlives the view."""
@@ -61,6 +60,10 @@ class View:
     storages: list[Storage] = field(default_factory=list)
     networks: list[Network] = field(default_factory=list)
     portgroup_vlans: dict[tuple[str, str], int | None] = field(default_factory=dict)
+    surroundings_known: bool = False
+    """Whether every network and storage pool was read, so that a reference to another one leads nowhere."""
+    guests_listed: bool = False
+    """Whether the list of guests was read, so that `domains` lacks none."""
     addresses: dict[str, tuple[str, ...]] = field(default_factory=dict)
     images: dict[str, ImageFigures] = field(default_factory=dict)
     failures: list[ReadFailure] = field(default_factory=list)
@@ -85,7 +88,7 @@ class View:
             self.lose(what, error)
             return default
         except NativeError as error:
-            if error.code == _NOT_SUPPORTED:
+            if error.code == NOT_SUPPORTED:
                 self.learn(capability, Answer.NO, f"libvirt says so: {error}")
                 return default if if_unsupported is None else if_unsupported
             self.fail(what, str(error))

@@ -14,10 +14,10 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
-from types import NoneType, UnionType
-from typing import Any, BinaryIO, cast, get_args, get_type_hints
+from types import NoneType
+from typing import Any, BinaryIO, NoReturn, Protocol, cast, get_args, get_type_hints
 
 from lxml import etree
 
@@ -35,7 +35,7 @@ from xenios.drivers.xenserver.records import CLASSES, NULL_REF, Record, Records,
 from xenios.errors import TargetUnreadable
 from xenios.model.collection import ReadFailure
 
-CHUNK_BYTES = 1024 * 1024
+CHUNK_BYTES = 128 * 1024
 ELEMENT_BYTES_MAX = 8 * 1024 * 1024
 """How much may come without a new element. libxml2 itself ends at 10 million bytes."""
 DEPTH_MAX = 16
@@ -52,6 +52,7 @@ _DECODERS: dict[Any, Callable[[str], Any]] = {
     list[str]: set_of,
     dict[str, str]: map_of,
 }
+_hints_of = cache(get_type_hints)  # a millisecond for all classes
 _NAMESPACES = ("name", "memory", "VCPUs", "PV", "HVM")
 _NOT_A_DUMP = "give the output of `xe pool-dump-database file-name=FILE`, or a copy of /var/lib/xcp/state.db"
 _OTHER_FORMATS = (
@@ -71,6 +72,8 @@ class Database:
     def __init__(self) -> None:
         self.records = Records()
         self.schema: tuple[int, int] | None = None
+        self.generation = 0
+        """How many changes the pool had seen."""
         self.failures: list[ReadFailure] = []
         self.damaged: set[Ref] = set()
         """Rows of which a value could not be read, also when there are too many failures to list."""
@@ -80,24 +83,32 @@ class Database:
         """When the file was last written, in microseconds since 1970 (UTC)."""
 
 
-async def read_database(path: Path) -> Database:
-    """Reads the file, letting other work run in between. Raises TargetUnreadable when it is no such file."""
+class TableReader(Protocol):
+    """Takes the rows of one table."""
+
+    def add(self, attributes: Mapping[str, str]) -> None:
+        """One row: its columns as they stand in the file."""
+
+    def report_missing_references(self) -> None:
+        """After the last row: tells of rows that nothing can refer to."""
+
+
+async def read_database(
+    path: Path, tables: Callable[[Database], Mapping[str, TableReader]] | None = None
+) -> Database:
+    """Reads the file, letting other work run in between. Raises TargetUnreadable when it is no such file.
+
+    `tables` gives the readers of the tables that are wanted, when it is not the columns of `records.py`.
+    """
     threads = DaemonThreads(1, f"reading {path}")  # a dead network file system must not hold up other work
     file = _File(path)
     try:
         status = await threads.run(file.open)
         if not stat.S_ISREG(status.st_mode):
             raise TargetUnreadable(f"{path} is not a regular file", remedy=_NOT_A_DUMP)
-        parser = _Parser(path)
+        parser = _Parser(path, tables or _readers_of_records)
         parser.database.modified_at = status.st_mtime_ns // 1000
-        coming = threads.run(file.read_on)
-        while chunk := await coming:
-            coming = threads.run(
-                file.read_on
-            )  # while this piece is parsed, so that nobody waits for the thread
-            if not parser.feed(chunk):
-                break
-        return parser.finish()
+        return await threads.run(lambda: parser.parse(file))
     except OSError as error:
         raise TargetUnreadable(
             f"cannot read {path}: {error.strerror or error}",
@@ -105,6 +116,7 @@ async def read_database(path: Path) -> Database:
             "a KVM host is given as a URI, such as qemu+ssh://root@host/system",
         ) from error
     finally:
+        file.stop()
         threads.run(file.close)  # after what the thread is at now, also when nobody waits for that any more
         threads.stop()
 
@@ -115,6 +127,7 @@ class _File:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
+        self._stopped = False
 
     def open(self) -> os.stat_result:
         """Opens it and tells what it is."""
@@ -122,8 +135,12 @@ class _File:
         return os.fstat(self._file.fileno())
 
     def read_on(self) -> bytes:
-        """The next piece; empty at the end."""
-        return self._file.read(CHUNK_BYTES) if self._file is not None else b""
+        """The next piece; empty at the end, and when nobody waits for it any more."""
+        return self._file.read(CHUNK_BYTES) if self._file is not None and not self._stopped else b""
+
+    def stop(self) -> None:
+        """Lets the thread come to its end soon. Another thread may call this."""
+        self._stopped = True
 
     def close(self) -> None:
         """Closes it, if it was opened."""
@@ -143,43 +160,37 @@ class _Refused(Exception):
 class _Parser:
     """What lxml calls as elements pass: which table we are in, and each wanted row decoded."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, tables: Callable[[Database], Mapping[str, TableReader]]) -> None:
         self.database = Database()
-        self.database.unread = set(CLASSES)  # each until its </table> has passed
         self._path = path
-        self._tables = {name: _TableReader(name, self.database) for name in CLASSES}
+        self._tables = tables(self.database)
+        self.database.unread = set(self._tables)  # each until its </table> has passed
         self._table_name = ""
-        self._table: _TableReader | None = None
+        self._table: TableReader | None = None
         self._row: Mapping[str, str] | None = None
         self._depth = 0
-        self._fed_bytes = 0
+        self._read_bytes = 0
         self._bytes_since_element = 0
         self._rows = 0
-        self._over = False
-        target = cast("Any", self)  # the type stubs ask for callbacks that lxml does without
-        self._xml = etree.XMLParser(target=target, no_network=True, load_dtd=False)
+        self._rows_at_last_read = 0
+        self._refused = False
 
-    def feed(self, chunk: bytes) -> bool:
-        """Takes the next bytes; False: nothing more can be made of the file."""
-        if self._fed_bytes == 0:
-            self._check_beginning(chunk)
-        self._fed_bytes += len(chunk)
-        self._bytes_since_element += len(chunk)
-        rows_before = self._rows
-        self._parse(lambda: self._xml.feed(chunk))
-        if self._rows > rows_before:
-            self._bytes_since_element = 0
-        if not self._over and self._bytes_since_element > ELEMENT_BYTES_MAX:
-            self._break_off(f"one element is longer than {ELEMENT_BYTES_MAX / 2**20:g} MiB")
-        return not self._over
-
-    def finish(self) -> Database:
-        """The database after the last byte."""
-        if self._fed_bytes == 0:
-            raise TargetUnreadable(f"{self._path} is empty", remedy=_NOT_A_DUMP)
-        if not self._over:
-            self._parse(self._xml.close)
-        if not self._over:
+    def parse(self, file: _File) -> Database:
+        """Reads the file to its end, or to where nothing more can be made of it."""
+        self._file = file
+        target_and_source = cast("Any", self)  # the type stubs ask for callbacks that lxml does without
+        try:
+            etree.parse(
+                target_and_source,
+                etree.XMLParser(target=target_and_source, no_network=True, load_dtd=False),
+            )
+        except _Refused as error:
+            self._break_off(str(error))
+        except etree.XMLSyntaxError as error:
+            if self._read_bytes == 0:
+                raise TargetUnreadable(f"{self._path} is empty", remedy=_NOT_A_DUMP) from None
+            self._break_off(f"{error.msg}; the file is damaged or cut off there")
+        else:
             self._report_missing_tables()
         for table in self._tables.values():
             table.report_missing_references()
@@ -192,20 +203,11 @@ class _Parser:
                     f"{self._path} is no XenServer pool database but {what}", remedy=_NOT_A_DUMP
                 )
 
-    def _parse(self, step: Callable[[], object]) -> None:
-        try:
-            step()
-        except _Refused as error:
-            self._break_off(str(error))
-        except etree.XMLSyntaxError as error:
-            self._break_off(f"{error.msg}; the file is damaged or cut off there")
-
     def _break_off(self, because: str) -> None:
         if self._rows == 0:
             raise TargetUnreadable(
                 f"{self._path} is no XenServer pool database: {because}", remedy=_NOT_A_DUMP
             )
-        self._over = True
         self.database.failures.append(
             ReadFailure(
                 what=f"the rest of {self._path} after {self._rows} rows",
@@ -216,11 +218,11 @@ class _Parser:
 
     def _report_missing_tables(self) -> None:
         """A table without rows is an answer; no table is none."""
-        if len(self.database.unread) == len(CLASSES):
+        if len(self.database.unread) == len(self._tables):
             raise TargetUnreadable(
                 f"{self._path} is no XenServer pool database: it has none of its tables", remedy=_NOT_A_DUMP
             )
-        for name in sorted(self.database.unread):
+        for name in sorted(self.database.unread.intersection(CLASSES)):
             self.database.failures.append(
                 ReadFailure(
                     what=f"table {name}",
@@ -229,11 +231,31 @@ class _Parser:
                 )
             )
 
+    def _refuse(self, because: str) -> NoReturn:
+        self._refused = True
+        raise _Refused(because)
+
     # lxml calls these, by these names.
+
+    def read(self, _: int = -1) -> bytes:
+        """The next piece. lxml asks for it when all elements of the last one have passed, also after a refusal."""
+        if self._refused:
+            return b""
+        if self._rows > self._rows_at_last_read:
+            self._rows_at_last_read = self._rows
+            self._bytes_since_element = 0
+        if self._bytes_since_element > ELEMENT_BYTES_MAX:
+            self._refuse(f"one element is longer than {ELEMENT_BYTES_MAX / 2**20:g} MiB")
+        piece = self._file.read_on()
+        if self._read_bytes == 0:
+            self._check_beginning(piece)
+        self._read_bytes += len(piece)
+        self._bytes_since_element += len(piece)
+        return piece
 
     def doctype(self, *_: object) -> None:
         """Before anything that a DOCTYPE declares."""
-        raise _Refused("it has a DOCTYPE, which no XenServer writes and which may hide an entity bomb")
+        self._refuse("it has a DOCTYPE, which no XenServer writes and which may hide an entity bomb")
 
     def start(self, name: str, attributes: Mapping[str, str]) -> None:
         """At each element."""
@@ -243,9 +265,9 @@ class _Parser:
             return
         self._bytes_since_element = 0
         if depth == 1 and name != "database":
-            raise _Refused(f"it begins with <{name[:40]}> instead of <database>")
+            self._refuse(f"it begins with <{name[:40]}> instead of <database>")
         if depth > DEPTH_MAX:
-            raise _Refused(f"its elements are nested more than {DEPTH_MAX} deep")
+            self._refuse(f"its elements are nested more than {DEPTH_MAX} deep")
         if name == "table":
             self._table_name = attributes.get("name", "")
             self._table = self._tables.get(self._table_name)
@@ -278,6 +300,8 @@ class _Parser:
                 self.database.schema = (number, minor)
             case "schema_minor_vsn", int(number):
                 self.database.schema = (major, number)
+            case "generation_count", int(number):
+                self.database.generation = number
             case _:
                 pass
 
@@ -291,9 +315,9 @@ class _TableReader:
         self._class = CLASSES[name]
         self._rows: dict[str, Record] = getattr(database.records, name)
         defaults = self._class()
-        self._fields = [
+        self._fields: list[tuple[str, str, Callable[[str], Any], Any]] = [
             (field, column, _decoder_of(hint), _as_written(getattr(defaults, field)))
-            for field, hint in get_type_hints(self._class).items()
+            for field, hint in _hints_of(self._class).items()
             for column in _columns_of(field)
         ]
         self._without_reference = 0
@@ -304,20 +328,16 @@ class _TableReader:
         if not reference:
             self._without_reference += 1
             return
-        values: dict[str, Any] = {}
         get = attributes.get
-        for field, column, decode, default in self._fields:
-            value = get(column)
-            if value is None or value == default:
-                continue  # the record says the same without it; most values are like this
-            if decode is text_of and "%" not in value:
-                values[field] = value  # nearly all text is like this
-                continue
-            try:
-                values[field] = decode(value)
-            except UnreadableValue as error:
-                self._database.damaged.add(reference)
-                self._report(f"{field} of {self._name} {get('uuid', reference)}", str(error), attributes)
+        try:
+            # Without what says the same as the record's default: most values are like that. Nearly all text is plain.
+            values: dict[str, Any] = {
+                field: value if decode is text_of and "%" not in value else decode(value)
+                for field, column, decode, default in self._fields
+                if (value := get(column, default)) != default
+            }
+        except UnreadableValue:
+            values = self._readable(attributes, reference)
         if reference in self._rows:
             self._database.damaged.add(reference)
             self._report(
@@ -325,6 +345,20 @@ class _TableReader:
             )
             return
         self._rows[reference] = self._class(**values)
+
+    def _readable(self, attributes: Mapping[str, str], reference: Ref) -> dict[str, Any]:
+        """The values of a row that is damaged; what cannot be decoded is reported."""
+        values: dict[str, Any] = {}
+        for field, column, decode, default in self._fields:
+            if (value := attributes.get(column, default)) == default:
+                continue
+            try:
+                values[field] = decode(value)
+            except UnreadableValue as error:
+                self._database.damaged.add(reference)
+                uuid = attributes.get("uuid", reference)
+                self._report(f"{field} of {self._name} {uuid}", str(error), attributes)
+        return values
 
     def report_missing_references(self) -> None:
         """Rows that nothing can refer to are counted, not kept."""
@@ -349,12 +383,16 @@ class _TableReader:
             )
 
 
+def _readers_of_records(database: Database) -> Mapping[str, TableReader]:
+    return {name: _TableReader(name, database) for name in CLASSES}
+
+
 def _decoder_of(hint: Any) -> Callable[[str], Any]:
     """By a field's type; of one that may be None, by the type that it has otherwise."""
-    if isinstance(hint, UnionType):
+    if NoneType in get_args(hint):
         [hint] = [member for member in get_args(hint) if member is not NoneType]
     decode = _DECODERS[hint]
-    return lru_cache(_REMEMBERED)(decode) if decode in (set_of, map_of) else decode
+    return decode if decode is text_of else lru_cache(_REMEMBERED)(decode)
 
 
 def _as_written(default: object) -> str | None:

@@ -6,15 +6,17 @@ Effects: reads a file
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from xenios.drivers.base import Depth, Progress, no_progress
 from xenios.drivers.bulk import collecting_seldom
 from xenios.drivers.xenserver.database import Database, read_database
 from xenios.drivers.xenserver.translate import collection_from
-from xenios.errors import TargetSilent
+from xenios.errors import TargetSilent, XeniosError
 from xenios.model.collection import Collection
 from xenios.model.inventory import Answer, Capability, CapabilityAnswer
+from xenios.model.update import Update
 
 _OFFLINE = "a database file tells what was, not what is"
 
@@ -53,6 +55,13 @@ class DatabaseObserver:
                 f"reading {self._path} took longer than {self._timeout_seconds:g} s",
                 remedy="give it longer with --timeout, or copy the file to a faster disk",
             ) from error
+
+    def watch(self) -> AsyncGenerator[Update, None]:
+        """Raises XeniosError: nothing happens in a file."""
+        raise XeniosError(
+            f"{self._path} cannot be watched: a database file tells what was, not what happens",
+            remedy="give --watch the pool itself (xenserver://user@host), or leave --watch out",
+        )
 
     def _collection(self, database: Database) -> Collection:
         self._answers = tuple(_answers(database))

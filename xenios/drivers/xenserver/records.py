@@ -11,9 +11,13 @@ Source: the XenServer API's data model (schema 5.909) and XenServer 5.5's databa
 Effects: none
 """
 
+from typing import Annotated
+
 import msgspec
 
 Ref = str
+Int64 = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
+"""XAPI's integers. What is larger was not written by XAPI, and is told to be damaged as any other such value."""
 NULL_REF = "OpaqueRef:NULL"
 
 
@@ -39,7 +43,7 @@ class HostRecord(Record, frozen=True):
     hostname: str = ""
     address: str = ""
     enabled: bool | None = None
-    memory_overhead: int = 0
+    memory_overhead: Int64 = 0
     metrics: Ref = NULL_REF
     software_version: dict[str, str] = {}
     cpu_info: dict[str, str] = {}
@@ -53,14 +57,14 @@ class HostCpuRecord(Record, frozen=True):
     host: Ref = NULL_REF
     vendor: str = ""
     modelname: str = ""
-    speed: int = 0
+    speed: Int64 = 0
 
 
 class HostMetricsRecord(Record, frozen=True):
     """Class `host_metrics`."""
 
-    memory_total: int = 0
-    memory_free: int = 0
+    memory_total: Int64 = 0
+    memory_free: Int64 = 0
     live: bool | None = None
 
 
@@ -78,13 +82,13 @@ class VmRecord(Record, frozen=True):
     scheduled_to_be_resident_on: Ref = NULL_REF
     affinity: Ref = NULL_REF
     suspend_VDI: Ref = NULL_REF
-    memory_static_max: int = 0
-    memory_dynamic_max: int = 0
-    memory_dynamic_min: int = 0
-    memory_static_min: int = 0
-    memory_overhead: int = 0
-    VCPUs_max: int = 0
-    VCPUs_at_startup: int = 0
+    memory_static_max: Int64 = 0
+    memory_dynamic_max: Int64 = 0
+    memory_dynamic_min: Int64 = 0
+    memory_static_min: Int64 = 0
+    memory_overhead: Int64 = 0
+    VCPUs_max: Int64 = 0
+    VCPUs_at_startup: Int64 = 0
     VGPUs: list[Ref] = []
     VUSBs: list[Ref] = []
     attached_PCIs: list[Ref] = []
@@ -103,8 +107,8 @@ class VmRecord(Record, frozen=True):
 class VmMetricsRecord(Record, frozen=True):
     """Class `VM_metrics`."""
 
-    memory_actual: int = 0
-    VCPUs_number: int = 0
+    memory_actual: Int64 = 0
+    VCPUs_number: Int64 = 0
     start_time: str = ""
 
 
@@ -136,8 +140,8 @@ class VdiRecord(Record, frozen=True):
 
     name_label: str = ""
     SR: Ref = NULL_REF
-    virtual_size: int | None = None
-    physical_utilisation: int | None = None
+    virtual_size: Int64 | None = None
+    physical_utilisation: Int64 | None = None
     sharable: bool = False
     """This and the next default to what warns: a disk that may be written, and not by two."""
     read_only: bool = False
@@ -153,9 +157,9 @@ class SrRecord(Record, frozen=True):
     type: str = ""
     content_type: str = ""
     shared: bool | None = None
-    physical_size: int | None = None
-    physical_utilisation: int | None = None
-    virtual_allocation: int | None = None
+    physical_size: Int64 | None = None
+    physical_utilisation: Int64 | None = None
+    virtual_allocation: Int64 | None = None
 
 
 class PbdRecord(Record, frozen=True):
@@ -183,14 +187,14 @@ class NetworkRecord(Record, frozen=True):
 
     name_label: str = ""
     bridge: str = ""
-    MTU: int = 0
+    MTU: Int64 = 0
 
 
 class PifRecord(Record, frozen=True):
     """Class `PIF`: a host's physical, bond, VLAN or tunnel interface."""
 
     network: Ref = NULL_REF
-    VLAN: int | None = None
+    VLAN: Int64 | None = None
     """-1: none."""
 
 

@@ -107,7 +107,9 @@ def micros_of(text: str) -> int | None:
         moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return int(moment.replace(tzinfo=moment.tzinfo or UTC).timestamp()) * 1_000_000
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return int(moment.timestamp()) * 1_000_000
 
 
 class _Translation:
@@ -347,7 +349,7 @@ class _Translation:
             virtualisation=_virtualisation(vm),
             disks=tuple(self._disk(vbd, dangling) for vbd in _by_device(self._vbds.get(ref, ()))),
             nics=tuple(self._nic(vif, addresses, dangling) for vif in _by_device(self._vifs.get(ref, ()))),
-            snapshots=tuple(self._snapshots.get(ref, ())),
+            snapshots=tuple(sorted(self._snapshots.get(ref, ()), key=lambda it: (it.taken_at or 0, it.uuid))),
             passthrough=tuple(_passthrough(vm)),
             autostart=self._autostart(vm),
             high_availability=vm.ha_restart_priority,
@@ -355,7 +357,7 @@ class _Translation:
             guest=self._guest(vm, on),
             started_at=micros_of(metrics.start_time) if on and metrics is not None else None,
             snapshot_of_uuid=original.uuid if original is not None else None,
-            busy=tuple(sorted(set(vm.current_operations.values()))),
+            busy=tuple(sorted(set(vm.current_operations.values()))) if vm.current_operations else (),
             blocked_operations=tuple(sorted(vm.blocked_operations)),
             annotations=_annotations(vm),
             tags=tuple(vm.tags),
@@ -462,18 +464,18 @@ class _Translation:
         return Guest(
             os=metrics.os_version.get("name", "").split("|")[0],
             tools=(ToolsState.WORKING if working else absent) if on else ToolsState.UNKNOWN,
-            tools_version=".".join(version[part] for part in ("major", "minor", "micro") if part in version),
+            tools_version=".".join([version[part] for part in ("major", "minor", "micro") if part in version]),
         )
 
     def _addresses(self, vm: VmRecord) -> dict[str, tuple[str, ...]]:
         """Guest addresses by NIC: keys are "0/ip" (old), "0/ipv4/0" and "0/ipv6/0" (new) after the NIC's number."""
         metrics = self.records.VM_guest_metrics.get(vm.guest_metrics)
-        found: dict[str, list[str]] = defaultdict(list)
+        found: dict[str, dict[str, None]] = {}  # dicts for their order, and for each address once
         for key, address in metrics.networks.items() if metrics is not None else ():
             device, _, family = key.partition("/")
             if family == "ip" or family.startswith(("ipv4", "ipv6")):
-                found[device].append(address)
-        return {device: tuple(dict.fromkeys(addresses)) for device, addresses in found.items()}
+                found.setdefault(device, {})[address] = None
+        return {device: tuple(addresses) for device, addresses in found.items()}
 
     def _followed(
         self, ref: Ref, name: str, table: Mapping[Ref, RecordT], what: str, dangling: list[str]
