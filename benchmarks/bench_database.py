@@ -22,7 +22,7 @@ from benchmarks.side_by_side import measure, ratio_line, time_line
 from xenios.drivers.base import Depth
 from xenios.drivers.xenserver.observe import DatabaseObserver
 from xenios.simulator.database_file import write_database
-from xenios.simulator.population import populate
+from xenios.simulator.population.populate import populate
 
 VMS = 1_000
 ROUNDS = 9

@@ -23,10 +23,10 @@ from xenios.drivers.xenserver.live import PoolObserver
 from xenios.drivers.xenserver.session import READ_METHODS, XapiClient
 from xenios.drivers.xenserver.target import Secret, parse_target
 from xenios.simulator.clock import WallClock
-from xenios.simulator.datamodel import Records
+from xenios.simulator.facts.datamodel import Records
 from xenios.simulator.pool import SimulatedPool
-from xenios.simulator.population import populate
-from xenios.simulator.served import ServedPool, bind, hosts_in_order
+from xenios.simulator.population.populate import populate
+from xenios.simulator.serving.served import ServedPool, bind, hosts_in_order
 
 PASSWORD = "benchmark"
 _ADDRESS = "127.0.0.1"

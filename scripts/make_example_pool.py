@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from xenios.simulator.database_file import write_database  # noqa: E402 (the line above finds it)
-from xenios.simulator.population import populate  # noqa: E402
+from xenios.simulator.population.populate import populate  # noqa: E402
 
 TARGET = ROOT / "xenios" / "simulator" / "examples" / "pool-in-use.db"
 SEED = 1

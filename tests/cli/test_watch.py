@@ -26,7 +26,7 @@ from xenios.app import Access, Connections
 from xenios.cli.watch import ReaderGone, follow
 from xenios.drivers.xenserver.target import Secret
 from xenios.model.update import Change, ChangeKind
-from xenios.simulator.in_process import InProcessTransport
+from xenios.simulator.serving.in_process import InProcessTransport
 
 PASSWORD = {"XENIOS_PASSWORD": "xenios"}
 

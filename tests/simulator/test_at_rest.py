@@ -9,9 +9,9 @@ import pytest
 
 from tests.support.command import ROOT
 from tests.support.simulated import NOW, simulated_pool
-from xenios.simulator.at_rest import work_out_allowed_operations
-from xenios.simulator.datamodel import Records
-from xenios.simulator.population import populate
+from xenios.simulator.facts.datamodel import Records
+from xenios.simulator.population.populate import populate
+from xenios.simulator.verbs.at_rest import work_out_allowed_operations
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

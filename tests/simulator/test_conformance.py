@@ -23,7 +23,7 @@ from tests.support.administrator import vm_settings
 from tests.support.served_pool import Serving, post, serving, xml_call
 from tests.support.xapi_replies import STATE_DB, records, reply, result
 from xenios.simulator.database_load import load_database
-from xenios.simulator.datamodel import NULL, FieldType, Kind, load_datamodel
+from xenios.simulator.facts.datamodel import NULL, FieldType, Kind, load_datamodel
 
 FACTS = load_datamodel()
 TIME = re.compile(r"\d{8}T\d\d:\d\d:\d\dZ")

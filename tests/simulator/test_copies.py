@@ -12,11 +12,11 @@ import pytest
 
 from tests.support.administrator import Administrator, administered, vm_settings
 from tests.support.simulated import NOW
-from xenios.simulator.datamodel import NULL, Records
-from xenios.simulator.devices import mac_from_seed
-from xenios.simulator.population_book import stamp
-from xenios.simulator.snapshot_metadata import fields_from, metadata_of
-from xenios.simulator.units import GIB
+from xenios.simulator.facts.datamodel import NULL, Records
+from xenios.simulator.population.book import stamp
+from xenios.simulator.population.units import GIB
+from xenios.simulator.verbs.devices import mac_from_seed
+from xenios.simulator.verbs.snapshot_metadata import fields_from, metadata_of
 
 ROOT = Path(__file__).parent.parent.parent
 MARKS = {

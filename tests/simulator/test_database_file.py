@@ -19,8 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xenios.simulator.database_file import COLUMNS_AFTER_5_55, TABLES_AFTER_5_55, write_database
-from xenios.simulator.datamodel import Records, load_datamodel
-from xenios.simulator.population import populate
+from xenios.simulator.facts.datamodel import Records, load_datamodel
+from xenios.simulator.population.populate import populate
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "xapi"
 NOW = datetime(2026, 8, 21, 6, 0, 0, tzinfo=UTC)

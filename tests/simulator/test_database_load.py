@@ -19,8 +19,8 @@ from tests.support.xapi_replies import STATE_DB, records
 from xenios.errors import TargetUnreadable
 from xenios.simulator.database_file import write_database
 from xenios.simulator.database_load import load_database
-from xenios.simulator.datamodel import Field, Kind, Records, load_datamodel
-from xenios.simulator.population import populate
+from xenios.simulator.facts.datamodel import Field, Kind, Records, load_datamodel
+from xenios.simulator.population.populate import populate
 
 PYTHON = {
     Kind.STRING: str, Kind.ENUM: str, Kind.REF: str, Kind.DATETIME: str,

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from xenios.simulator.datamodel import FieldType, Kind, load_datamodel, parse_type
+from xenios.simulator.facts.datamodel import FieldType, Kind, load_datamodel, parse_type
 
 ROOT = Path(__file__).parent.parent.parent
 SIMULATOR = ROOT / "xenios" / "simulator"
@@ -108,8 +108,8 @@ def test_a_pool_is_made_without_reading_the_calls() -> None:
     """They are needed for answering only, and the demo of a file should not wait for them."""
     code = (
         "from datetime import UTC, datetime\n"
-        "from xenios.simulator.datamodel import load_calls, load_datamodel\n"
-        "from xenios.simulator.population import populate\n"
+        "from xenios.simulator.facts.datamodel import load_calls, load_datamodel\n"
+        "from xenios.simulator.population.populate import populate\n"
         "populate(1, 1, 1, datetime(2026, 1, 1, tzinfo=UTC))\n"
         "print(load_datamodel.cache_info().currsize, load_calls.cache_info().currsize)\n"
     )
@@ -132,7 +132,9 @@ def literal(node: ast.Call) -> str | None:
     return first.value if isinstance(first, ast.Constant) and isinstance(first.value, str) else None
 
 
-@pytest.mark.parametrize("path", sorted(SIMULATOR.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted(SIMULATOR.rglob("*.py")), ids=lambda path: str(path.relative_to(SIMULATOR))
+)
 def test_every_error_is_one_of_the_api_with_its_parameters(path: Path) -> None:
     errors = load_datamodel().errors
     for line, node in raised(path):
@@ -148,7 +150,7 @@ def test_every_error_is_one_of_the_api_with_its_parameters(path: Path) -> None:
 
 
 def test_errors_are_raised_and_their_codes_mostly_written_out() -> None:
-    nodes = [node for path in SIMULATOR.glob("*.py") for _, node in raised(path)]
+    nodes = [node for path in SIMULATOR.rglob("*.py") for _, node in raised(path)]
     assert len(nodes) > 100
     assert sum(1 for node in nodes if literal(node) is None) < 8
 

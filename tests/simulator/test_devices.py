@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.administrator import Administrator, administered
-from xenios.simulator.datamodel import NULL, Records
-from xenios.simulator.devices import mac_from_seed
-from xenios.simulator.units import GIB
+from xenios.simulator.facts.datamodel import NULL, Records
+from xenios.simulator.population.units import GIB
+from xenios.simulator.verbs.devices import mac_from_seed
 
 ROOT = Path(__file__).parent.parent.parent
 

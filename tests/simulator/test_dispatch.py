@@ -13,8 +13,8 @@ from xenios.errors import XeniosError
 from xenios.simulator.api_error import ApiError, ConnectionCut
 from xenios.simulator.clock import ManualClock
 from xenios.simulator.coerce import coerce
-from xenios.simulator.datamodel import FieldType, Kind, load_datamodel, parse_type
 from xenios.simulator.dispatch import IMPLEMENTED, Call, implements
+from xenios.simulator.facts.datamodel import FieldType, Kind, load_datamodel, parse_type
 from xenios.simulator.generic import find_method
 from xenios.simulator.pool import SimulatedPool
 

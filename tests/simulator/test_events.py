@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.support.simulated import Client, Simulated, simulated_pool
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import load_datamodel
 from xenios.simulator.events import parse_token, seconds_to_wait, token_of
+from xenios.simulator.facts.datamodel import load_datamodel
 
 
 def told(reply: dict[str, Any]) -> list[tuple[str, str, str]]:

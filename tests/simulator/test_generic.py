@@ -10,8 +10,8 @@ import pytest
 from tests.support.simulated import Client, Simulated, simulated_pool
 from tests.support.xapi_replies import result
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import FieldType, Kind, load_datamodel
 from xenios.simulator.dispatch import IMPLEMENTED
+from xenios.simulator.facts.datamodel import FieldType, Kind, load_datamodel
 from xenios.simulator.generic import find_method, method_names
 
 NOPE = "OpaqueRef:nope"

@@ -10,7 +10,7 @@ import pytest
 from tests.support.administrator import Administrator, administered
 from tests.support.simulated import NOW
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.population_book import stamp
+from xenios.simulator.population.book import stamp
 
 
 async def running_here(admin: Administrator, **values: object) -> str:

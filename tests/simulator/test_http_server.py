@@ -16,7 +16,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import trustme
 
-from xenios.simulator.http_server import (
+from xenios.simulator.serving.http_server import (
     BODY_BYTES_MAX,
     HEADER_BYTES_MAX,
     Handler,

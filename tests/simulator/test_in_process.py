@@ -13,9 +13,9 @@ from tests.support.served_pool import post, serving, xml_call
 from tests.support.simulated import Simulated, simulated_pool
 from xenios.drivers.xenserver.transport import Address, HttpAnswer, Transport, TransportError, Trouble
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import Records
+from xenios.simulator.facts.datamodel import Records
 from xenios.simulator.faults import CallFault
-from xenios.simulator.in_process import InProcessTransport
+from xenios.simulator.serving.in_process import InProcessTransport
 
 LIMIT_SECONDS = 30.0
 

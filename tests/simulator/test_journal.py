@@ -11,8 +11,8 @@ import pytest
 from tests.support.simulated import NOW, Simulated, simulated_pool
 from xenios.simulator.answering import ClientInfo
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import FieldType, Kind, Parameter
 from xenios.simulator.dispatch import reads_by_name
+from xenios.simulator.facts.datamodel import FieldType, Kind, Parameter
 from xenios.simulator.journal import REDACTED, Entry, redacted
 
 

@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.current_operations import refusal_of
-from xenios.simulator.datamodel import NULL, Record, Records, load_datamodel
-from xenios.simulator.device_lifecycle import (
+from xenios.simulator.facts.datamodel import NULL, Record, Records, load_datamodel
+from xenios.simulator.tables import Tables
+from xenios.simulator.verbs.current_operations import refusal_of
+from xenios.simulator.verbs.device_lifecycle import (
     vbd_operations_allowed,
     vdi_operations_allowed,
     vif_operations_allowed,
 )
-from xenios.simulator.host_lifecycle import host_operations_allowed
-from xenios.simulator.lifecycle import (
+from xenios.simulator.verbs.host_lifecycle import host_operations_allowed
+from xenios.simulator.verbs.lifecycle import (
     POWER_STATES,
     may_run_beside,
     refusal_of_vm,
     vm_operations_allowed,
 )
-from xenios.simulator.tables import Tables
 
 ROOT = Path(__file__).parent.parent.parent
 STATES = ("Halted", "Paused", "Running", "Suspended")

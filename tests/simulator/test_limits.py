@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tests.support.administrator import administered
 from xenios.drivers.xenserver.memory import overhead_bytes
-from xenios.simulator.placement import largest_static_max_bytes
-from xenios.simulator.units import GIB, MIB, TIB
+from xenios.simulator.population.units import GIB, MIB, TIB
+from xenios.simulator.verbs.placement import largest_static_max_bytes
 
 ORDER = ["MEMORY_CONSTRAINT_VIOLATION_ORDER"]
 

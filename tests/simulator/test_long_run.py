@@ -14,11 +14,11 @@ import pytest
 from tests.support.administrator import vm_settings
 from tests.support.simulated import Client, Simulated, simulated_pool
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.current_operations import refusal_of
-from xenios.simulator.datamodel import NULL, load_datamodel
-from xenios.simulator.lifecycle import vm_operations_allowed
-from xenios.simulator.population_storage import THICK
-from xenios.simulator.units import GIB
+from xenios.simulator.facts.datamodel import NULL, load_datamodel
+from xenios.simulator.population.storage import THICK
+from xenios.simulator.population.units import GIB
+from xenios.simulator.verbs.current_operations import refusal_of
+from xenios.simulator.verbs.lifecycle import vm_operations_allowed
 
 CALLS = 400
 # What a call may fail with in a pool that others work in too.

@@ -10,8 +10,8 @@ import asyncio
 import pytest
 
 from tests.support.administrator import Administrator, administered
-from xenios.simulator.datamodel import NULL
-from xenios.simulator.units import GIB, TIB
+from xenios.simulator.facts.datamodel import NULL
+from xenios.simulator.population.units import GIB, TIB
 
 
 async def running_here(admin: Administrator, **values: object) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.simulated import simulated_pool
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import FieldType, Kind, load_datamodel
+from xenios.simulator.facts.datamodel import FieldType, Kind, load_datamodel
 from xenios.simulator.generic import find_method, method_names
 from xenios.simulator.pool import SimulatedPool
 

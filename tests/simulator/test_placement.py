@@ -11,8 +11,8 @@ import pytest
 
 from tests.support.administrator import Administrator, administered
 from xenios.drivers.xenserver.memory import overhead_bytes
-from xenios.simulator.datamodel import NULL
-from xenios.simulator.units import GIB, MIB, TIB
+from xenios.simulator.facts.datamodel import NULL
+from xenios.simulator.population.units import GIB, MIB, TIB
 
 
 async def free(admin: Administrator, host: str) -> int:

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from xenios.drivers.xenserver.memory import overhead_bytes
-from xenios.simulator.datamodel import NULL, FieldType, Kind, Record, Records, load_datamodel
-from xenios.simulator.population import populate
-from xenios.simulator.units import GIB, MIB
+from xenios.simulator.facts.datamodel import NULL, FieldType, Kind, Record, Records, load_datamodel
+from xenios.simulator.population.populate import populate
+from xenios.simulator.population.units import GIB, MIB
 
 ROOT = Path(__file__).parent.parent.parent
 NOW = datetime(2026, 8, 21, 6, 0, 0, tzinfo=UTC)

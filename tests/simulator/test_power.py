@@ -14,9 +14,9 @@ import pytest
 from tests.support.administrator import STATES, Administrator, administered
 from tests.support.simulated import NOW, simulated_pool
 from xenios.simulator.api_error import ConnectionCut
-from xenios.simulator.datamodel import NULL, Record, Records, load_datamodel
-from xenios.simulator.population_book import stamp
-from xenios.simulator.units import GIB
+from xenios.simulator.facts.datamodel import NULL, Record, Records, load_datamodel
+from xenios.simulator.population.book import stamp
+from xenios.simulator.population.units import GIB
 
 # For every verb the state that it leads to, from each state in which it may begin.
 VERBS = {

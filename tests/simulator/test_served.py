@@ -20,7 +20,7 @@ from xenios.errors import XeniosError
 from xenios.simulator.api_error import ApiError
 from xenios.simulator.database_load import load_database
 from xenios.simulator.faults import CallFault
-from xenios.simulator.served import addresses_from, bind, hosts_in_order
+from xenios.simulator.serving.served import addresses_from, bind, hosts_in_order
 
 
 async def until(holds: Callable[[], object]) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.simulated import NOW, Simulated, simulated_pool
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.population_book import stamp
+from xenios.simulator.population.book import stamp
 from xenios.simulator.sessions import ANONYMOUS_SESSIONS_MAX, SESSIONS_MAX
 
 DAY = 24 * 3600.0

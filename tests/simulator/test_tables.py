@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import NULL, Records, load_datamodel
+from xenios.simulator.facts.datamodel import NULL, Records, load_datamodel
 from xenios.simulator.tables import DELETIONS_KEPT, DELETIONS_MAX, Delta, Tables, storable
 
 

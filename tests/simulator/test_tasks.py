@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.simulated import NOW, Client, Simulated, simulated_pool
 from xenios.simulator.api_error import ApiError, ConnectionCut
-from xenios.simulator.population_book import stamp
+from xenios.simulator.population.book import stamp
 from xenios.simulator.tasks import TASKS_MAX
 
 EPOCH = "19700101T00:00:00Z"

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.xapi_replies import reply, result
-from xenios.simulator.datamodel import load_datamodel, parse_type
-from xenios.simulator.wire_json import (
+from xenios.simulator.facts.datamodel import load_datamodel, parse_type
+from xenios.simulator.serving.wire_json import (
     JsonCall,
     decode_call,
     encode_early_failure,
@@ -22,7 +22,7 @@ from xenios.simulator.wire_json import (
     encode_success,
     printed,
 )
-from xenios.simulator.wire_xml import MalformedCall
+from xenios.simulator.serving.wire_xml import MalformedCall
 
 V1 = JsonCall("VM.x", [], version=1, id=1)
 V2 = JsonCall("VM.x", [], version=2, id=1)

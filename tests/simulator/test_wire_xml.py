@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.support.xapi_replies import reply, result
-from xenios.simulator.datamodel import FieldType, Kind, load_datamodel, parse_type
-from xenios.simulator.wire_xml import (
+from xenios.simulator.facts.datamodel import FieldType, Kind, load_datamodel, parse_type
+from xenios.simulator.serving.wire_xml import (
     MalformedCall,
     WireTime,
     decode_call,

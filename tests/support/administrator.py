@@ -14,8 +14,8 @@ import pytest
 
 from tests.support.simulated import Client, Simulated, simulated_pool
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import NULL, Record
-from xenios.simulator.units import GIB
+from xenios.simulator.facts.datamodel import NULL, Record
+from xenios.simulator.population.units import GIB
 
 STATES = ("Halted", "Paused", "Running", "Suspended")
 

@@ -32,9 +32,9 @@ from xenios.drivers.xenserver.transport import Transport
 from xenios.model.inventory import PowerState
 from xenios.simulator.clock import WallClock
 from xenios.simulator.database_load import load_database
-from xenios.simulator.in_process import InProcessTransport
 from xenios.simulator.pool import SimulatedPool
-from xenios.simulator.population import populate
+from xenios.simulator.population.populate import populate
+from xenios.simulator.serving.in_process import InProcessTransport
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLE = ROOT / "xenios" / "simulator" / "examples" / "pool-in-use.db"

@@ -23,8 +23,8 @@ from xenios.drivers.xenserver.live import PoolObserver, Timing
 from xenios.drivers.xenserver.session import READ_METHODS, XapiClient
 from xenios.drivers.xenserver.target import Secret, parse_target
 from xenios.drivers.xenserver.transport import Address, HttpAnswer
-from xenios.simulator.in_process import InProcessTransport
 from xenios.simulator.pool import SimulatedPool
+from xenios.simulator.serving.in_process import InProcessTransport
 
 STEP_SECONDS = 0.05
 STEPS_MAX = 4_000

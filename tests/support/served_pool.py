@@ -18,13 +18,13 @@ from typing import Any, TypeVar
 from xml.sax.saxutils import escape
 
 from tests.support.simulated import NOW
-from xenios.simulator.at_rest import work_out_allowed_operations
 from xenios.simulator.clock import SimulatedClock, WallClock
-from xenios.simulator.datamodel import Records
-from xenios.simulator.http_server import HttpLimits
+from xenios.simulator.facts.datamodel import Records
 from xenios.simulator.pool import SimulatedPool
-from xenios.simulator.population import populate
-from xenios.simulator.served import ServedPool, addresses_from, bind, hosts_in_order
+from xenios.simulator.population.populate import populate
+from xenios.simulator.serving.http_server import HttpLimits
+from xenios.simulator.serving.served import ServedPool, addresses_from, bind, hosts_in_order
+from xenios.simulator.verbs.at_rest import work_out_allowed_operations
 
 XenAPI: Any = importlib.import_module("XenAPI")  # it has no types
 SECONDS_MAX = 30.0

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from xenios.simulator.at_rest import work_out_allowed_operations
 from xenios.simulator.clock import ManualClock
-from xenios.simulator.datamodel import Records
+from xenios.simulator.facts.datamodel import Records
 from xenios.simulator.pool import SimulatedPool
-from xenios.simulator.population import populate
+from xenios.simulator.population.populate import populate
+from xenios.simulator.verbs.at_rest import work_out_allowed_operations
 
 NOW = datetime(2026, 8, 21, 6, 0, 0, tzinfo=UTC)
 Result = TypeVar("Result")

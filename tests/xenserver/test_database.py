@@ -33,8 +33,8 @@ from xenios.drivers.xenserver import database as reader
 from xenios.drivers.xenserver.records import CLASSES
 from xenios.errors import TargetUnreadable
 from xenios.simulator.database_file import COLUMNS_AFTER_5_55, write_database
-from xenios.simulator.datamodel import Records, load_datamodel
-from xenios.simulator.population import populate
+from xenios.simulator.facts.datamodel import Records, load_datamodel
+from xenios.simulator.population.populate import populate
 
 NOW = datetime(2026, 8, 21, 6, 0, 0, tzinfo=UTC)
 ROOT = Path(__file__).parents[2]

@@ -24,7 +24,7 @@ from xenios.model.inventory import Host, PowerState
 from xenios.model.update import Update, UpdateSource
 from xenios.simulator.api_error import ApiError
 from xenios.simulator.faults import CallFault
-from xenios.simulator.in_process import InProcessTransport
+from xenios.simulator.serving.in_process import InProcessTransport
 
 
 def has(seen: Following, uuid: str, **fields: Any) -> Callable[[], bool]:

@@ -22,7 +22,7 @@ from xenios.drivers.xenserver.reading import apply_to_records
 from xenios.drivers.xenserver.records import CLASSES, NULL_REF, Record, Records, Ref
 from xenios.drivers.xenserver.translate import collection_from
 from xenios.model.inventory import Vm
-from xenios.simulator.population import populate
+from xenios.simulator.population.populate import populate
 
 MADE = msgspec.json.encode(populate(3, 3, 14, NOW))
 

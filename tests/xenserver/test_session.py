@@ -42,7 +42,7 @@ from xenios.drivers.xenserver.session import BACKOFF_SECONDS_MAX, READ_METHODS, 
 from xenios.drivers.xenserver.target import Secret, parse_target
 from xenios.drivers.xenserver.transport import Trouble
 from xenios.errors import TargetSilent, TargetUnreadable, XeniosError
-from xenios.simulator.datamodel import load_datamodel
+from xenios.simulator.facts.datamodel import load_datamodel
 
 PASSWORD = "correct horse battery"
 SECONDS = 20.0

@@ -13,7 +13,7 @@ from tests.support.pool_observers import Watched, observer_of, watched_pool
 from xenios.drivers.base import Depth
 from xenios.model.collection import Collection, Quality
 from xenios.simulator.faults import CallFault
-from xenios.simulator.in_process import InProcessTransport
+from xenios.simulator.serving.in_process import InProcessTransport
 
 
 async def viewed(watched: Watched) -> Collection:

@@ -28,11 +28,11 @@ from xenios.decide.precedent import CLOUDSTACK_4_0_2
 from xenios.drivers.xenserver.target import Secret
 from xenios.model.update import Change, ChangeKind
 from xenios.report.render_changes import render_change
-from xenios.simulator.at_rest import work_out_allowed_operations
 from xenios.simulator.clock import WallClock
 from xenios.simulator.pool import SimulatedPool
-from xenios.simulator.population import populate
-from xenios.simulator.served import ServedPool, addresses_from, bind, hosts_in_order
+from xenios.simulator.population.populate import populate
+from xenios.simulator.serving.served import ServedPool, addresses_from, bind, hosts_in_order
+from xenios.simulator.verbs.at_rest import work_out_allowed_operations
 
 HOSTS, VMS, SEED = 3, 40, 1
 PASSWORD = "demo"

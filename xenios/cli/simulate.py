@@ -25,10 +25,10 @@ import click
 from xenios.errors import XeniosError
 
 if TYPE_CHECKING:
-    from xenios.simulator.datamodel import Records
+    from xenios.simulator.facts.datamodel import Records
     from xenios.simulator.journal import Entry
     from xenios.simulator.pool import SimulatedPool
-    from xenios.simulator.served import ServedPool
+    from xenios.simulator.serving.served import ServedPool
 
 PASSWORD = "xenios"
 _OF_A_MADE_POOL = {"hosts": "--hosts", "vms": "--vms"}
@@ -159,7 +159,7 @@ async def _serve(wishes: _Wishes) -> None:
     from xenios.simulator.clock import WallClock
     from xenios.simulator.faults import parse_script
     from xenios.simulator.pool import SimulatedPool
-    from xenios.simulator.served import ServedPool, addresses_from, bind, hosts_in_order
+    from xenios.simulator.serving.served import ServedPool, addresses_from, bind, hosts_in_order
 
     script = parse_script(_text_of(wishes.script), str(wishes.script)) if wishes.script else None
     certificate = _certificate(wishes)
@@ -205,8 +205,8 @@ async def _records(wishes: _Wishes, clock: Any) -> tuple[Records, int, str]:
 
         loaded = await load_database(wishes.database)
         return loaded.records, loaded.generation, f"a copy of the pool in {wishes.database}"
-    from xenios.simulator.at_rest import work_out_allowed_operations
-    from xenios.simulator.population import populate
+    from xenios.simulator.population.populate import populate
+    from xenios.simulator.verbs.at_rest import work_out_allowed_operations
 
     try:
         made = work_out_allowed_operations(populate(wishes.seed, wishes.hosts, wishes.vms, clock.now()))

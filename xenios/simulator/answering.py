@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 from xenios.simulator.api_error import ApiError, ConnectionCut
 from xenios.simulator.coerce import coerce, internal_error
-from xenios.simulator.datamodel import FieldType, Kind, load_datamodel
 from xenios.simulator.dispatch import ASYNC_PREFIX, Call, Method, run_method
+from xenios.simulator.facts.datamodel import FieldType, Kind, load_datamodel
 from xenios.simulator.faults import Trouble
 from xenios.simulator.generic import find_method, method_names
 from xenios.simulator.journal import SUCCESS, Entry, redacted
+from xenios.simulator.serving.wire_xml import encode_value
 from xenios.simulator.sessions import Session
-from xenios.simulator.wire_xml import encode_value
 
 if TYPE_CHECKING:
     from xenios.simulator.pool import SimulatedPool

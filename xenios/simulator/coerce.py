@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, assert_never
 
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import FieldType, Kind, Record, load_datamodel
+from xenios.simulator.facts.datamodel import FieldType, Kind, Record, load_datamodel
 
 _INT = re.compile(r"[+-]?(0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|0[uU]?[0-9_]+|[0-9][0-9_]*)")
 _STAMP = re.compile(r"(\d{4})-?(\d\d)-?(\d\d)T(\d\d):?(\d\d):?(\d\d)(?:\.\d+)?(Z|[+-]\d\d:?\d\d)?")

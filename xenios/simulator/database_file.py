@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 from xml.sax.saxutils import escape
 
-from xenios.simulator.datamodel import ApiClass, Datamodel, Field, Kind, Record, Records, load_datamodel
+from xenios.simulator.facts.datamodel import ApiClass, Datamodel, Field, Kind, Record, Records, load_datamodel
 
 SCHEMA_WITH_SINGLE_QUOTES = (5, 57)
 """From this schema on atoms are single-quoted; before it they were double-quoted."""

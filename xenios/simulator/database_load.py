@@ -23,7 +23,15 @@ from xenios.drivers.xenserver.database import FAILURES_MAX, Database, TableReade
 from xenios.drivers.xenserver.marshal import UnreadableValue, bool_of, int_of, map_of, set_of, text_of
 from xenios.errors import TargetUnreadable
 from xenios.model.collection import ReadFailure
-from xenios.simulator.datamodel import ApiClass, Datamodel, FieldType, Kind, Record, Records, load_datamodel
+from xenios.simulator.facts.datamodel import (
+    ApiClass,
+    Datamodel,
+    FieldType,
+    Kind,
+    Record,
+    Records,
+    load_datamodel,
+)
 
 _TOLD_MAX = 3
 _REMEDY = "dump the database again (xe pool-dump-database file-name=FILE); xenios inspect FILE shows what is readable"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from xenios.simulator.api_error import ApiError
 from xenios.simulator.coerce import coerce
-from xenios.simulator.datamodel import FieldType, Parameter, load_datamodel
+from xenios.simulator.facts.datamodel import FieldType, Parameter, load_datamodel
 from xenios.simulator.sessions import Session
 
 if TYPE_CHECKING:

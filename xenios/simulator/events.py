@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import FieldType, Kind, load_datamodel
 from xenios.simulator.dispatch import Call, implements
+from xenios.simulator.facts.datamodel import FieldType, Kind, load_datamodel
 from xenios.simulator.messages import News
 from xenios.simulator.tables import Delta
 

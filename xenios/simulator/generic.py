@@ -16,7 +16,8 @@ from typing import Any
 
 from xenios.simulator.api_error import ApiError
 from xenios.simulator.coerce import internal_error
-from xenios.simulator.datamodel import (
+from xenios.simulator.dispatch import Call, Method, implemented_method, reads_by_name
+from xenios.simulator.facts.datamodel import (
     ApiClass,
     Datamodel,
     Field,
@@ -26,7 +27,6 @@ from xenios.simulator.datamodel import (
     Record,
     load_datamodel,
 )
-from xenios.simulator.dispatch import Call, Method, implemented_method, reads_by_name
 from xenios.simulator.where import parse_expression
 
 _TEXT = FieldType(Kind.STRING)

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from xenios.simulator.datamodel import Parameter
-from xenios.simulator.population_book import stamp
+from xenios.simulator.facts.datamodel import Parameter
+from xenios.simulator.population.book import stamp
 
 REDACTED = "(not kept)"
 PENDING = "pending"

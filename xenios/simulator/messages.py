@@ -12,9 +12,9 @@ from datetime import datetime
 from typing import Any
 
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import FieldType, Kind, Parameter, Record
 from xenios.simulator.dispatch import Call, implements
-from xenios.simulator.population_book import stamp
+from xenios.simulator.facts.datamodel import FieldType, Kind, Parameter, Record
+from xenios.simulator.population.book import stamp
 from xenios.simulator.tables import Tables, storable
 from xenios.simulator.watchers import Watchers
 from xenios.simulator.where import parse_expression

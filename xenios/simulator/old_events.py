@@ -16,13 +16,13 @@ from functools import partial
 from typing import Any
 
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import FieldType, Kind, Record
 from xenios.simulator.dispatch import Call, implements
 from xenios.simulator.events import Subscription
+from xenios.simulator.facts.datamodel import FieldType, Kind, Record
 from xenios.simulator.messages import Messages
+from xenios.simulator.serving.wire_xml import encode_value
 from xenios.simulator.sessions import Session
 from xenios.simulator.tables import Tables
-from xenios.simulator.wire_xml import encode_value
 
 QUEUE_BYTES_MAX = 10 * 1024 * 1024
 """By the size of the snapshots in XML."""

@@ -5,22 +5,8 @@ A module with `@implements` in it that is not in this list answers nothing.
 Effects: none
 """
 
-from xenios.simulator import (
-    copies,
-    devices,
-    disks,
-    events,
-    hosts,
-    limits,
-    messages,
-    moves,
-    networks,
-    old_events,
-    power,
-    session_calls,
-    task_calls,
-    vm_records,
-)
+from xenios.simulator import events, messages, old_events, session_calls, task_calls
+from xenios.simulator.verbs import copies, devices, disks, hosts, limits, moves, networks, power, vm_records
 
 IMPORTED = (
     copies,

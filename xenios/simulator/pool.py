@@ -18,10 +18,8 @@ from xenios.errors import XeniosError
 from xenios.simulator.answering import NOBODY, Answer, Answering, ClientInfo
 from xenios.simulator.api_error import ApiError, ConnectionCut
 from xenios.simulator.clock import SimulatedClock
-from xenios.simulator.current_operations import forget_operations
-from xenios.simulator.datamodel import Records
+from xenios.simulator.facts.datamodel import Records
 from xenios.simulator.faults import Faults, Happening, Moment, Script
-from xenios.simulator.guests import Guests
 from xenios.simulator.journal import Journal
 from xenios.simulator.messages import Messages
 from xenios.simulator.old_events import Registrations
@@ -30,6 +28,8 @@ from xenios.simulator.outages import ASSUMED_DEAD_AFTER, EMERGENCY, Outages
 from xenios.simulator.sessions import Sessions
 from xenios.simulator.tables import Saved, Tables
 from xenios.simulator.tasks import Tasks
+from xenios.simulator.verbs.current_operations import forget_operations
+from xenios.simulator.verbs.guests import Guests
 
 HOUSEKEEPING_SECONDS = 30.0
 RESTART_SECONDS = 3.0

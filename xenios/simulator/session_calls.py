@@ -4,8 +4,8 @@ Effects: none
 """
 
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import FieldType, Kind, Parameter
 from xenios.simulator.dispatch import Call, implements
+from xenios.simulator.facts.datamodel import FieldType, Kind, Parameter
 from xenios.simulator.sessions import Session
 
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import NULL
-from xenios.simulator.population_book import stamp
+from xenios.simulator.facts.datamodel import NULL
+from xenios.simulator.population.book import stamp
 from xenios.simulator.tables import Tables
 
 IDLE_HOURS_MAX = 24

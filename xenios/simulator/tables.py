@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import NULL, Record, Records, Relation, load_datamodel
+from xenios.simulator.facts.datamodel import NULL, Record, Records, Relation, load_datamodel
 from xenios.simulator.watchers import Watchers
 
 DELETIONS_MAX = 512

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from xenios.simulator.api_error import ApiError
-from xenios.simulator.datamodel import NULL, Record
-from xenios.simulator.population_book import stamp
+from xenios.simulator.facts.datamodel import NULL, Record
+from xenios.simulator.population.book import stamp
 from xenios.simulator.tables import Tables
 
 FINISHED_MINUTES_MAX = 65

@@ -12,7 +12,7 @@ from typing import Any
 
 from xenios.simulator.api_error import ApiError
 from xenios.simulator.database_file import dialect_of, plain_text
-from xenios.simulator.datamodel import Record, load_datamodel
+from xenios.simulator.facts.datamodel import Record, load_datamodel
 
 Test = Callable[[Record], bool]
 """Whether a record is wanted."""

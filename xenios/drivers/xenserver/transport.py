@@ -1,7 +1,7 @@
 """How bytes get to a XenServer host and back: the one narrow door between the client and whatever carries it.
 
 The client asks for one POST at a time and knows nothing of sockets, so that a simulated pool in this process answers
-through the same client code as a real one (simulator/in_process.py). What may go wrong on the way is an enum, because
+through the same client code as a real one (simulator/serving/in_process.py). What may go wrong is an enum, because
 each kind needs another word of advice.
 
 Effects: none

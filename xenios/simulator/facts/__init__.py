@@ -1,0 +1,4 @@
+"""What is known of the XenServer API: its classes, fields, calls and errors.
+
+Effects: none
+"""
