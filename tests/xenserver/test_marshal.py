@@ -138,6 +138,7 @@ def test_maps(stored: str, meant: dict[str, str]) -> None:
         "((('a')))",
         "(')",
         "('a')x",
+        "(('a' 'b'))'c",
         "\\",
     ],
 )

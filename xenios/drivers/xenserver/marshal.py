@@ -12,7 +12,7 @@ import re
 _PROTECTED = re.compile(r"%(.)", re.DOTALL)
 # Where no quote is escaped, every quote is a border, and what stands between two atoms is one of these. Nearly all
 # values are like this; splitting them at the quotes is several times faster than reading token by token.
-_BLANK, _NEXT_PAIR = frozenset({" "}), frozenset({") ("})
+_BLANK = frozenset({" "})
 _MEANT = {".": " ", "t": "\t", "n": "\n", "r": "\r", "%": "%", "_": "  "}
 _TOKEN = re.compile(r"""\s*([()'"])""")
 _STOP = {quote: re.compile(rf"\\.|{quote}", re.DOTALL) for quote in ("'", '"')}
@@ -30,9 +30,8 @@ def text_of(value: str) -> str:
     """A string as it was stored."""
     if "%" not in value:
         return value
-    if value.count("%") == value.count("%."):
-        return value.replace("%.", " ")
-    return _PROTECTED.sub(_unprotected, value)
+    text = value.replace("%.", " ")
+    return text if "%" not in text else _PROTECTED.sub(_unprotected, value)
 
 
 def set_of(value: str) -> list[str]:
@@ -57,10 +56,8 @@ def map_of(value: str) -> dict[str, str]:
     text = text_of(value)
     if "\\'" not in text:
         parts = text.split("'")
-        borders_are_plain = _BLANK.issuperset(parts[2::4]) and _NEXT_PAIR.issuperset(parts[4:-1:4])
-        if parts[0] == "((" and parts[-1] == "))" and len(parts) % 4 == 1 and borders_are_plain:
-            keys, contents = _unescaped(parts[1::4], text), _unescaped(parts[3::4], text)
-            return dict(zip(keys, contents, strict=True))
+        if len(parts) % 4 == 1 and parts[::2] == _borders_of_pairs(len(parts) // 4):
+            return dict(zip(_unescaped(parts[1::4], text), _unescaped(parts[3::4], text), strict=True))
     pairs: dict[str, str] = {}
     for pair in _expression(text):
         match pair:
@@ -100,6 +97,11 @@ def float_of(value: str) -> float:
 
 def _unprotected(match: re.Match[str]) -> str:
     return _MEANT.get(match.group(1), match.group(0))
+
+
+def _borders_of_pairs(count: int) -> list[str]:
+    """What stands around the atoms of so many pairs."""
+    return ["((", *[" ", ") ("] * (count - 1), " ", "))"] if count else []
 
 
 def _unescaped(atoms: list[str], text: str) -> list[str]:

@@ -464,7 +464,9 @@ class _Translation:
         return Guest(
             os=metrics.os_version.get("name", "").split("|")[0],
             tools=(ToolsState.WORKING if working else absent) if on else ToolsState.UNKNOWN,
-            tools_version=".".join([version[part] for part in ("major", "minor", "micro") if part in version]),
+            tools_version=".".join(
+                [version[part] for part in ("major", "minor", "micro") if part in version]
+            ),
         )
 
     def _addresses(self, vm: VmRecord) -> dict[str, tuple[str, ...]]:
