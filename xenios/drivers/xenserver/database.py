@@ -103,12 +103,7 @@ async def read_database(
     threads = DaemonThreads(1, f"reading {path}")  # a dead network file system must not hold up other work
     file = _File(path)
     try:
-        status = await threads.run(file.open)
-        if not stat.S_ISREG(status.st_mode):
-            raise TargetUnreadable(f"{path} is not a regular file", remedy=_NOT_A_DUMP)
-        parser = _Parser(path, tables or _readers_of_records)
-        parser.database.modified_at = status.st_mtime_ns // 1000
-        return await threads.run(lambda: parser.parse(file))
+        return await threads.run(lambda: _Parser(path, tables or _readers_of_records).parse(file))
     except OSError as error:
         raise TargetUnreadable(
             f"cannot read {path}: {error.strerror or error}",
@@ -177,6 +172,10 @@ class _Parser:
 
     def parse(self, file: _File) -> Database:
         """Reads the file to its end, or to where nothing more can be made of it."""
+        status = file.open()
+        if not stat.S_ISREG(status.st_mode):
+            raise TargetUnreadable(f"{self._path} is not a regular file", remedy=_NOT_A_DUMP)
+        self.database.modified_at = status.st_mtime_ns // 1000
         self._file = file
         target_and_source = cast("Any", self)  # the type stubs ask for callbacks that lxml does without
         try:

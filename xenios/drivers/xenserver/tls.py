@@ -61,8 +61,9 @@ def fingerprint_words(digest: bytes) -> str:
 def context_for(trust: Trust) -> ssl.SSLContext:
     """The settings for every connection under this trust. Making them costs milliseconds; make them once."""
     context = ssl.create_default_context()
-    # OpenSSL's own list instead of Python's, which lacks what XenServer 7.0 has to offer. From TLS 1.2 on, as Python.
+    # OpenSSL's own list instead of Python's, which lacks what XenServer 7.0 has to offer.
     context.set_ciphers("DEFAULT")
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # said here: a distribution's Python may leave it to the system
     if trust.of_anybody or trust.fingerprints:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE

@@ -90,7 +90,7 @@ def collection_from(
         source=source,
         pool=translation.pool(native_version),
         hosts=tuple(translation.hosts()),
-        storages=tuple(translation.storages()),
+        storages=tuple(translation.storages_by_ref.values()),
         networks=tuple(translation.networks()),
         vms=tuple(translation.vms()),
         failures=tuple(translation.failures),
@@ -147,7 +147,7 @@ class _Translation:
             if vm.is_a_snapshot and vm.snapshot_of in records.VM:
                 snapshot = Snapshot(uuid=vm.uuid, name=vm.name_label, taken_at=micros_of(vm.snapshot_time))
                 self._snapshots[vm.snapshot_of].append(snapshot)
-        self._storages = dict(zip(records.SR, self.storages(), strict=True))
+        self.storages_by_ref = dict(zip(records.SR, self._storages(), strict=True))
 
     # --- pool and hosts ------------------------------------------------------------------------------------------
 
@@ -258,7 +258,7 @@ class _Translation:
 
     # --- storage and networks ------------------------------------------------------------------------------------
 
-    def storages(self) -> Iterable[Storage]:
+    def _storages(self) -> Iterable[Storage]:
         """The pool's storage repositories."""
         pbds = _grouped(self.records.PBD, lambda pbd: pbd.SR)
         for ref, sr in self.records.SR.items():
@@ -419,7 +419,7 @@ class _Translation:
         self, vbd: VbdRecord, vdi: VdiRecord, kind: DiskKind, device: str, dangling: list[str]
     ) -> Disk:
         self._followed(vdi.SR, "SR", self.records.SR, f"storage of disk {device}", dangling)
-        storage = self._storages.get(vdi.SR)
+        storage = self.storages_by_ref.get(vdi.SR)
         if storage is not None and storage.type == "udev" and kind is DiskKind.DISK:
             kind = DiskKind.PASSTHROUGH  # an SR of the host's own removable devices
         return Disk(
