@@ -63,7 +63,8 @@ def context_for(trust: Trust) -> ssl.SSLContext:
     context = ssl.create_default_context()
     # OpenSSL's own list instead of Python's, which lacks what XenServer 7.0 has to offer.
     context.set_ciphers("DEFAULT")
-    context.minimum_version = ssl.TLSVersion.TLSv1_2  # said here: a distribution's Python may leave it to the system
+    # Python says so by itself, but not every distribution's.
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if trust.of_anybody or trust.fingerprints:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
