@@ -554,6 +554,26 @@ def test_deep_nesting_is_refused_soon(tmp_path: Path, element: str) -> None:
     assert kib < 40_000
 
 
+def test_after_a_refusal_nothing_more_is_read(tmp_path: Path) -> None:
+    data = SMALL.removesuffix(b"</database>") + b"<a>" * 20 + b" " * 20 * reader.CHUNK_BYTES
+    file = reader._File(written(tmp_path, data))
+    database = reader._Parser(tmp_path, reader._readers_of_records).parse(file)
+    assert "deep" in database.failures[0].because
+    assert file._file is not None
+    assert file._file.tell() <= 2 * reader.CHUNK_BYTES
+    file.close()
+
+
+def test_what_nobody_waits_for_is_not_read_on(tmp_path: Path) -> None:
+    file = reader._File(written(tmp_path, SMALL))
+    file.stop()
+    with pytest.raises(TargetUnreadable):
+        reader._Parser(tmp_path, reader._readers_of_records).parse(file)
+    assert file._file is not None
+    assert file._file.tell() == 0
+    file.close()
+
+
 def test_rows_outside_of_tables_belong_to_none(tmp_path: Path) -> None:
     data = SMALL.replace(b"</database>", b"<row _ref='stray' uuid='stray'/></database>")
     records = read(written(tmp_path, data)).records
