@@ -247,11 +247,12 @@ async def test_polls_find_what_no_event_told(host: PrivateHost, guest: Guest) ->
         await guest.virsh("snapshot-create-as {} off")
         await seen.until(lambda: seen.vms[guest.uuid].snapshots, "the snapshot")
         assert {update.source for update in seen.updates[1:]} == {UpdateSource.POLL}
-        await guest.virsh("snapshot-delete {} off", "start {}", "managedsave {}")
-        await in_state(seen, guest, PowerState.SUSPENDED)
+    await guest.virsh("snapshot-delete {} off", "start {}", "managedsave {}")
+    async with watching(host.uri, POLLS) as seen:  # another: no event is still being looked into
+        assert seen.vms[guest.uuid].power_state is PowerState.SUSPENDED
         await guest.virsh("managedsave-remove {}")
         await in_state(seen, guest, PowerState.HALTED)
-        assert seen.updates[-1].source is UpdateSource.POLL
+        assert {update.source for update in seen.updates[1:]} == {UpdateSource.POLL}
 
 
 async def test_views_find_what_neither_events_nor_polls_tell(host: PrivateHost, guest: Guest) -> None:
