@@ -107,7 +107,9 @@ class LibvirtClient:
         except self.libvirt.libvirtError as error:
             self._give_up()
             text = _text(error).replace(without_prompt(self.uri), self.name).replace(self.uri, self.name)
-            raise TargetUnreadable(f"cannot connect to {self.name}: {text}", remedy=_remedy(error)) from error
+            raise TargetUnreadable(
+                f"cannot connect to {self.name}: {text}", remedy=_remedy(error, self.name)
+            ) from error
         except asyncio.CancelledError:
             self._give_up()
             raise
@@ -439,15 +441,19 @@ def _text(error: Any) -> str:
     return str(error.get_error_message() or error)
 
 
-def _remedy(error: Any) -> str:
+def _remedy(error: Any, name: str) -> str:
     """What to do about a connection that could not be opened."""
     text = _text(error).lower()
+    # When ssh ends at once, libvirt is sometimes too late for what it said.
+    if "ssh://" in name and "ssh:" not in text and any(word in text for word in _ENDED):
+        return "check the host's name, that sshd runs there, and with ssh by hand that it lets you in"
     for part, remedy in _REMEDIES:
         if part in text:
             return remedy
     return "try the same with virsh -r -c URI list; when that works, report this as a defect of Xenios"
 
 
+_ENDED = ("socket is closed", "broken pipe", "end of file")
 _REMEDIES = (
     ("unable to parse uri", "write special characters of its user and path as %XX"),
     ("ssh: connect", "check that sshd runs on that host and listens on that port"),
