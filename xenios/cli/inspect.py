@@ -140,6 +140,7 @@ def print_report(report: Report, *, as_json: bool = False, details: bool = False
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode shows escapes instead
             sys.stdout.reconfigure(errors="backslashreplace")
+        os.set_blocking(sys.stdout.fileno(), True)  # whoever shares the pipe with us may have said otherwise
         sys.stdout.write(text)
         sys.stdout.flush()
     except OSError as error:
