@@ -23,7 +23,8 @@ from tests.support.database_files import EXAMPLE
 from tests.support.served_pool import Serving, serving
 from tests.support.simulated import simulated_pool
 from xenios.app import Access, Connections
-from xenios.cli.watch import ReaderGone, follow
+from xenios.cli.output import ReaderGone
+from xenios.cli.watch import follow
 from xenios.drivers.xenserver.target import Secret
 from xenios.model.update import Change, ChangeKind
 from xenios.simulator.serving.in_process import InProcessTransport

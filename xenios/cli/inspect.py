@@ -5,7 +5,6 @@ Effects: reads hypervisors and files; writes the report to standard output or wh
 
 from __future__ import annotations
 
-import io
 import math
 import os
 import shutil
@@ -16,6 +15,7 @@ from pathlib import Path
 import click
 
 from xenios.app import Access, inspect_targets
+from xenios.cli import output
 from xenios.cli.credentials import access_to, credential_options
 from xenios.cli.event_loop import run
 from xenios.cli.progress import ProgressLine
@@ -138,19 +138,10 @@ def print_report(report: Report, *, as_json: bool = False, details: bool = False
         colour = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
         text = render_text(report, width=width, colour=colour, details=details)
     try:
-        if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode shows escapes instead
-            sys.stdout.reconfigure(errors="backslashreplace")
-        os.set_blocking(sys.stdout.fileno(), True)  # whoever shares the pipe with us may have said otherwise
-        sys.stdout.write(text)
-        sys.stdout.flush()
-    except OSError as error:
-        # Nobody takes what is still buffered, and the interpreter would try again when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if not isinstance(error, BrokenPipeError):
-            raise XeniosError(
-                f"cannot write the report: {error.strerror or error}",
-                remedy="send it to a place that takes it: xenios inspect … > FILE",
-            ) from error
+        output.write(text, what="the report", command="xenios inspect")
+    except output.ReaderGone as gone:
+        if gone.trouble is not None:
+            raise gone.trouble from gone
 
 
 def write_html(report: Report, file: Path) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from xenios import __version__
+from xenios.cli import output
 from xenios.errors import XeniosError
 
 COMMANDS = {
@@ -64,6 +65,7 @@ def main(arguments: list[str] | None = None) -> None:
             err=True,
         )
         sys.exit(1)
+    output.prepare()
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -76,8 +78,7 @@ def main(arguments: list[str] | None = None) -> None:
     except OSError as error:
         if error.errno not in _OUTPUT_LOST:
             raise
-        # Nobody takes what is still buffered, and the interpreter would try again when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        output.let_go()
         if not isinstance(error, BrokenPipeError):
             click.echo(
                 f"Error: cannot write to standard output: {error.strerror}\n  send it to a place that takes it",

@@ -10,10 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import io
 import os
 import signal
-import sys
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import aclosing
@@ -22,7 +20,9 @@ from typing import Any
 import click
 
 from xenios.app import TARGETS_AT_ONCE, Access, Connections, driver_for, without_secrets
+from xenios.cli import output
 from xenios.cli.event_loop import run
+from xenios.cli.output import ReaderGone
 from xenios.clock import now_micros
 from xenios.decide.changes import Known
 from xenios.errors import TargetSilent, TargetUnreadable, XeniosError
@@ -31,17 +31,6 @@ from xenios.report.render_changes import render_change, render_change_json
 
 Tell = Callable[[str, Change], None]
 """Is told a target and a change of it."""
-
-
-class ReaderGone(Exception):
-    """What is printed reaches nobody any more. It ends the whole watch: one that nobody sees is none.
-
-    `trouble` says why, unless a reader down the pipe merely went away.
-    """
-
-    def __init__(self, trouble: XeniosError | None = None) -> None:
-        super().__init__()
-        self.trouble = trouble
 
 
 def watch(targets: Sequence[str], *, as_json: bool, timeout_seconds: float, access: Access) -> int:
@@ -57,8 +46,6 @@ def watch(targets: Sequence[str], *, as_json: bool, timeout_seconds: float, acce
         else:
             _print(render_change(change, target=target if several else "", told_at=now_micros()))
 
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal without Unicode shows escapes instead
-        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         run(_until_told_to_end(follow(targets, timeout_seconds=timeout_seconds, access=access, tell=tell)))
     except (KeyboardInterrupt, asyncio.CancelledError):
@@ -167,17 +154,4 @@ def _unreadable(name: str, error: XeniosError) -> Change:
 
 
 def _print(line: str) -> None:
-    """At once, so that a reader down the pipe sees it when it happens."""
-    try:
-        sys.stdout.write(line)
-        sys.stdout.flush()
-    except OSError as error:
-        # Nobody takes what is still buffered, and the interpreter would try again when it ends.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        if isinstance(error, BrokenPipeError):
-            raise ReaderGone from error
-        trouble = XeniosError(
-            f"cannot write what changed: {error.strerror or error}",
-            remedy="send it to a place that takes it: xenios inspect --watch … > FILE",
-        )
-        raise ReaderGone(trouble) from error
+    output.write(line, what="what changed", command="xenios inspect --watch")
