@@ -18,11 +18,13 @@ from pathlib import Path
 
 import click
 
+from scripts.rules_page import rules
 from xenios.cli.main import cli
-from xenios.decide.adopt import MAY_WE_ADOPT
 from xenios.decide.findings import KINDS
 from xenios.report.render_changes import json_schema_of_changes
+from xenios.report.render_explanation import json_schema_of_explanations
 from xenios.report.render_json import json_schema
+from xenios.report.render_replay import json_schema_of_replays
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 MADE_FROM = "<!-- Made by `make docs` from {}; change that, not this. -->\n\n"
@@ -30,20 +32,7 @@ MADE_FROM = "<!-- Made by `make docs` from {}; change that, not this. -->\n\n"
 
 def rules_page() -> str:
     """docs/rules.md."""
-    lines = [
-        MADE_FROM.format("xenios/decide/"),
-        "# Rules\n\n",
-        'Every "no" that Xenios says comes from a row of a table. A rule\'s id is for ever.\n\n',
-        "## May a VM be adopted?\n\n",
-        "Every row that matches is a reason, so that all can be put right at once. When no row matches, the VM\n",
-        "may be adopted, and adopting changes nothing but our mark.\n\n",
-    ]
-    for rule in MAY_WE_ADOPT:
-        lines.append(f"### {rule.id}\n\n")
-        if isinstance(rule.because, str):
-            lines.append(f"Says: {rule.because}.\n\n")
-        lines.append(f"{rule.why}\n\n- Verdict: {rule.verdict.value}\n- What to do: {rule.remedy}\n\n")
-    return "".join(lines).rstrip() + "\n"
+    return MADE_FROM.format("xenios/decide/") + "".join(rules()).rstrip() + "\n"
 
 
 def findings_page() -> str:
@@ -71,6 +60,16 @@ def change_schema_page() -> str:
     return json.dumps(json_schema_of_changes(), indent=2) + "\n"
 
 
+def explanation_schema_page() -> str:
+    """docs/explain.schema.json."""
+    return json.dumps(json_schema_of_explanations(), indent=2) + "\n"
+
+
+def replay_schema_page() -> str:
+    """docs/replay.schema.json."""
+    return json.dumps(json_schema_of_replays(), indent=2) + "\n"
+
+
 def command_line_page() -> str:
     """docs/cli.md."""
     lines = [MADE_FROM.format("xenios/cli/"), "# The command line\n\n"]
@@ -89,6 +88,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "findings.md": findings_page,
     "report.schema.json": schema_page,
     "change.schema.json": change_schema_page,
+    "explain.schema.json": explanation_schema_page,
+    "replay.schema.json": replay_schema_page,
     "cli.md": command_line_page,
 }
 

@@ -23,6 +23,8 @@ from xenios.drivers.xenserver.target import Secret, is_xenserver, parse_target
 from xenios.drivers.xenserver.tls import Trust
 from xenios.drivers.xenserver.transport import Transport
 from xenios.errors import TargetSilent, TargetUnreadable, XeniosError
+from xenios.model.collection import Collection
+from xenios.model.inventory import CapabilityAnswer
 from xenios.report.build import report_on, report_on_unreadable
 from xenios.report.schema import Report, TargetReport
 
@@ -198,27 +200,55 @@ async def _inspect(
 ) -> TargetReport:
     name = without_secrets(target)
     try:
-        progress(name, "connecting")
-        observer = await driver_for(target).open(target, timeout_seconds, connections)
-        try:
-            collection = await observer.observe(Depth.REPORT, lambda doing: progress(name, doing))
-            return report_on(name, collection, observer.capabilities, compare)
-        finally:
-            await observer.close()
-    except XeniosError as error:
-        return report_on_unreadable(name, error)
-    except TimeoutError:
-        return report_on_unreadable(
-            name,
-            TargetSilent(f"no answer within {timeout_seconds:g} s", remedy="give it longer with --timeout"),
-        )
+        collection, capabilities = await _seen(target, Depth.REPORT, timeout_seconds, progress, connections)
+        return report_on(name, collection, capabilities, compare)
     except Exception as error:  # noqa: BLE001 - a defect in reading one target must not cost the report on the others
-        if os.environ.get("XENIOS_DEBUG"):
-            traceback.print_exc()
-        return report_on_unreadable(
-            name,
-            TargetUnreadable(
-                f"a defect of Xenios: {type(error).__name__}: {error}",
-                remedy="run it again with XENIOS_DEBUG=1 and report what it prints",
-            ),
-        )
+        return report_on_unreadable(name, _trouble_from(error, timeout_seconds))
+
+
+async def view_of(
+    target: str,
+    *,
+    timeout_seconds: float,
+    progress: Callable[[str, str], None] = lambda target, doing: None,
+    access: Access | None = None,
+) -> Collection:
+    """One view of one target, read-only and without the figures that cost. Raises XeniosError when there is none."""
+    async with Connections(access) as connections:
+        try:
+            return (await _seen(target, Depth.FULL, timeout_seconds, progress, connections))[0]
+        except XeniosError:
+            raise
+        except Exception as error:
+            raise _trouble_from(error, timeout_seconds) from error
+
+
+async def _seen(
+    target: str,
+    depth: Depth,
+    timeout_seconds: float,
+    progress: Callable[[str, str], None],
+    connections: Connections,
+) -> tuple[Collection, tuple[CapabilityAnswer, ...]]:
+    name = without_secrets(target)
+    progress(name, "connecting")
+    observer = await driver_for(target).open(target, timeout_seconds, connections)
+    try:
+        collection = await observer.observe(depth, lambda doing: progress(name, doing))
+        return collection, observer.capabilities
+    finally:
+        await observer.close()
+
+
+def _trouble_from(error: Exception, timeout_seconds: float) -> XeniosError:
+    """What the user is told of it; a defect of ours too is one line, and says how to see more."""
+    if isinstance(error, XeniosError):
+        return error
+    if isinstance(error, TimeoutError):
+        return TargetSilent(f"no answer within {timeout_seconds:g} s", remedy="give it longer with --timeout")
+    if os.environ.get("XENIOS_DEBUG"):
+        traceback.print_exception(error)
+    return TargetUnreadable(
+        f"a defect of Xenios: {type(error).__name__}: {error}",
+        remedy="run it again with XENIOS_DEBUG=1 and report what it prints",
+    )

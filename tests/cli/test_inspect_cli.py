@@ -23,6 +23,7 @@ import pytest
 
 from tests.support.command import ROOT, command_line, environment, xenios
 from tests.support.terminal import Terminal, plain, width
+from xenios.decide.precedent import POLICIES, POLICY_TITLES
 from xenios.report.render_json import json_schema
 
 EXAMPLE = str(ROOT / "xenios" / "simulator" / "examples" / "pool-in-use.db")
@@ -147,6 +148,18 @@ def test_json_keeps_to_its_schema() -> None:
     assert done.out.endswith("}\n")
     assert done.report()["complete"] is False
     assert done.report()["compare"] == "cloudstack-4.0.2"
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_can_be_compared_with(policy: str, tmp_path: Path) -> None:
+    page = tmp_path / "report.html"
+    done = xenios("inspect", "--json", "--compare", policy, "--html", str(page), EXAMPLE)
+    assert done.code == 0
+    (target,) = done.report()["targets"]
+    assert {vm["precedent"]["policy"] for vm in target["vms"]} == {policy}
+    assert sum(target["summary"]["by_harm"].values()) == len(target["vms"])
+    assert f"{POLICY_TITLES[policy]} would" in page.read_text(encoding="utf-8")
+    assert policy in xenios("inspect", "--compare", "nobody", EXAMPLE).err
 
 
 def test_details_tell_every_disk(example_text: str) -> None:

@@ -4,6 +4,7 @@ Effects: none
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -11,18 +12,39 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from tests.support.inventory import a_collection, a_host, a_vm
-from xenios.decide.adopt import MAY_WE_ADOPT, refusals_to_adopt
+from xenios.decide.adopt import MAY_WE_ADOPT, adoption_facts, refusals_to_adopt
 from xenios.decide.custody import managers_seen
-from xenios.model.collection import Collection
+from xenios.decide.details import details_of
+from xenios.decide.facts import Freeze
+from xenios.decide.ownership import mark_of
+from xenios.model.collection import Collection, Quality
 from xenios.model.decision import Refusal, Verdict
 from xenios.model.inventory import Answer, Host, Memory, PowerState, Vm, VmKind
+from xenios.model.mark import text_of
+from xenios.model.record import Custody, Record
 from xenios.report.build import report_on
 
+US, THEM = "55555555-0000-4000-8000-000000000000", "66666666-0000-4000-8000-000000000000"
+NATIVE = "11111111-0000-4000-8000-000000000000"
+RECORD = Record(
+    vm_id="22222222-0000-4000-8000-000000000000",
+    pool_uuid="pool",
+    native_uuid=NATIVE,
+    custody=Custody.ADOPTED,
+    epoch=1,
+)
 
-def refused(vm: Vm, host: Host | None = None, *, unique: bool = True) -> tuple[Refusal, ...]:
+
+def refused(vm: Vm, host: Host | None = None, *, unique: bool = True, **more: Any) -> tuple[Refusal, ...]:
     if host is None and vm.host_uuid is not None:
         host = a_host()
-    return refusals_to_adopt(vm, managers_seen(vm), host, uuid_is_unique=unique)
+    managers = managers_seen(vm)
+    facts = adoption_facts(vm, managers, host, uuid_is_unique=unique, installation_id=US, **more)
+    return MAY_WE_ADOPT.refusals(facts, details_of(vm, host, managers, ["it is odd"]))
+
+
+def marked(installation: str = US) -> Vm:
+    return a_vm(NATIVE, mark=text_of(mark_of(RECORD, installation)))
 
 
 DEAD = a_host(name="old-1", live=Answer.NO)
@@ -36,6 +58,11 @@ CASES: dict[str, tuple[tuple[Refusal, ...], Verdict, str]] = {
     "adopt.template": (refused(a_vm(kind=VmKind.TEMPLATE)), Verdict.LEAVE_ALONE, "a template"),
     "adopt.uuid-not-unique": (refused(a_vm(), unique=False), Verdict.LEAVE_ALONE, "more than once"),
     "adopt.definition-unread": (refused(a_vm(definition_read=False)), Verdict.WAIT, "could not be read"),
+    "adopt.power-unrecognised": (
+        refused(a_vm(power_state=PowerState.UNKNOWN, power_recognised=False)),
+        Verdict.WAIT,
+        "no word for",
+    ),
     "adopt.power-unknown": (
         refused(a_vm(power_state=PowerState.UNKNOWN)),
         Verdict.WAIT,
@@ -44,17 +71,38 @@ CASES: dict[str, tuple[tuple[Refusal, ...], Verdict, str]] = {
     "adopt.host-not-live": (refused(a_vm(), DEAD), Verdict.WAIT, "its host old-1 does not answer"),
     "adopt.host-unknown": (refused(a_vm(), a_host(live=Answer.UNKNOWN)), Verdict.WAIT, "nothing is known"),
     "adopt.transient": (refused(a_vm(persistent=Answer.NO)), Verdict.LEAVE_ALONE, "transient"),
+    "adopt.ours-already": (refused(marked(), record=RECORD), Verdict.LEAVE_ALONE, "ours already"),
+    "adopt.another-installations": (refused(marked(THEM)), Verdict.ASK_OPERATOR, "another installation"),
+    "adopt.mark-unknown": (refused(a_vm(mark="secret")), Verdict.ASK_OPERATOR, "no mark of ours"),
     "adopt.managed-by-another": (
         refused(a_vm(annotations={"CitrixX": "secret"})),
         Verdict.ASK_OPERATOR,
         "it looks managed by Citrix (CitrixX)",
     ),
+    "adopt.frozen": (refused(a_vm(), freeze=Freeze.POOL), Verdict.WAIT, "frozen"),
+    "adopt.view-suspicious": (
+        refused(a_vm(), quality=Quality.SUSPICIOUS),
+        Verdict.WAIT,
+        "not to be believed: it is odd",
+    ),
+    "adopt.our-own-work": (
+        refused(a_vm(NATIVE), record=replace(RECORD, operation="op")),
+        Verdict.WAIT,
+        "an operation of ours",
+    ),
     "adopt.busy": (refused(a_vm(busy=("clone", "export"))), Verdict.WAIT, "at work on it: clone, export"),
 }
 
 
-def test_every_row_has_a_case() -> None:
-    assert list(CASES) == [rule.id for rule in MAY_WE_ADOPT]
+def test_every_row_against_it_has_a_case() -> None:
+    beside = {"adopt.nothing-against", "adopt.nobody-thought-of-it"}
+    assert {*CASES} | beside == {rule.id for rule in MAY_WE_ADOPT.rows}
+
+
+def test_the_first_row_is_the_gravest_reason() -> None:
+    order = [Verdict.LEAVE_ALONE, Verdict.WAIT, Verdict.ASK_OPERATOR, Verdict.ACT]
+    rows = MAY_WE_ADOPT.rows[:-1]
+    assert [rule.verdict for rule in rows] == sorted((rule.verdict for rule in rows), key=order.index)
 
 
 @pytest.mark.parametrize("rule", CASES)
@@ -68,12 +116,12 @@ def test_a_row_alone_refuses_and_says_why(rule: str) -> None:
     assert "secret" not in refusal.because
 
 
-def test_rows_are_for_ever_and_never_act() -> None:
-    ids = [rule.id for rule in MAY_WE_ADOPT]
+def test_rows_are_for_ever_and_one_acts() -> None:
+    ids = [rule.id for rule in MAY_WE_ADOPT.rows]
     assert len(set(ids)) == len(ids)
-    for rule in MAY_WE_ADOPT:
+    for rule in MAY_WE_ADOPT.rows:
         assert rule.id.startswith("adopt.")
-        assert rule.verdict is not Verdict.ACT
+        assert (rule.verdict is Verdict.ACT) == (rule.id == "adopt.nothing-against")
         assert rule.why
         assert rule.remedy
 
@@ -81,6 +129,21 @@ def test_rows_are_for_ever_and_never_act() -> None:
 @pytest.mark.parametrize("state", [state for state in PowerState if state is not PowerState.UNKNOWN])
 def test_an_ordinary_vm_may_be_adopted_in_every_state(state: PowerState) -> None:
     assert refused(a_vm(power_state=state)) == ()
+
+
+@pytest.mark.parametrize(
+    "vm",
+    [
+        a_vm(),
+        marked(),
+        replace(marked(), uuid="33333333-0000-4000-8000-000000000000"),
+        a_vm(NATIVE, mark=text_of(mark_of(replace(RECORD, epoch=7), US))),
+    ],
+    ids=["an alien", "marked without a record", "a copy of ours", "of another epoch"],
+)
+def test_what_may_be_adopted(vm: Vm) -> None:
+    assert refused(vm) == ()
+    assert refused(replace(vm, uuid=NATIVE, mark=""), record=RECORD) == ()
 
 
 def test_a_halted_vm_needs_no_host() -> None:
@@ -103,11 +166,11 @@ def test_all_reasons_are_given_at_once() -> None:
     vm = a_vm(name="i-2-3-VM", busy=("clone",), persistent=Answer.NO, power_state=PowerState.UNKNOWN)
     assert [refusal.rule for refusal in refused(vm, DEAD, unique=False)] == [
         "adopt.uuid-not-unique",
+        "adopt.transient",
         "adopt.power-unknown",
         "adopt.host-not-live",
-        "adopt.transient",
-        "adopt.managed-by-another",
         "adopt.busy",
+        "adopt.managed-by-another",
     ]
 
 
@@ -162,7 +225,7 @@ Forget = Callable[[Collection], Collection]
 
 
 def in_each_vm(**lost: object) -> Forget:
-    return lambda seen: replace(seen, vms=tuple(replace(vm, **lost) for vm in seen.vms))  # type: ignore[arg-type]
+    return lambda seen: replace(seen, vms=tuple(replace(vm, **lost) for vm in seen.vms))
 
 
 LOSSES: dict[str, Forget] = {

@@ -43,7 +43,8 @@ def test_every_manager_has_a_trace() -> None:
         ({"smbios:product": "CloudStack KVM Hypervisor"}, Manager.CLOUDSTACK, True),
         ({"http://openstack.org/xmlns/libvirt/nova/1.1": ""}, Manager.OPENSTACK_NOVA, True),
         ({"http://ovirt.org/vm/1.0": ""}, Manager.OVIRT, True),
-        ({"xenios-mark": "1"}, Manager.XENIOS, True),
+        ({"xenios.mark": "1"}, Manager.XENIOS, True),
+        ({"urn:xenios:mark": "1"}, Manager.XENIOS, True),
     ],
 )
 def test_traces_as_they_are_met(annotations: dict[str, str], manager: Manager, owns: bool) -> None:

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from tests.support.database_files import EXAMPLE, observed
 from tests.support.inventory import a_collection, a_host, a_pool, a_vm
-from xenios.decide.precedent import CLOUDSTACK_4_0_2
+from xenios.decide.precedent import CLOUDSTACK_4_0_2, POLICIES, Harm
 from xenios.errors import TargetSilent, TargetUnreadable
 from xenios.model.collection import ReadFailure
 from xenios.model.inventory import (
@@ -120,14 +120,23 @@ def test_the_summary_counts() -> None:
     assert summary.by_harm == {}
 
 
+@pytest.mark.parametrize("policy", POLICIES)
 @pytest.mark.parametrize("kind", list(HypervisorKind))
-def test_the_comparison_is_made_when_asked_for(kind: HypervisorKind) -> None:
+def test_the_comparison_is_made_when_asked_for(kind: HypervisorKind, policy: str) -> None:
     collection = a_collection(a_vm(), pool=a_pool(kind=kind))
     assert report_on("t", collection, (), None).vms[0].precedent is None
-    compared = report_on("t", collection, (), CLOUDSTACK_4_0_2)
+    compared = report_on("t", collection, (), policy)
     assert compared.vms[0].precedent is not None
+    assert compared.vms[0].precedent.policy == policy
     assert compared.summary is not None
     assert sum(compared.summary.by_harm.values()) == 1
+
+
+def test_each_vm_gets_its_own_precedent_whatever_the_order() -> None:
+    vms = [a_vm("b", name="i-2-3-VM"), a_vm("a", name="web"), a_vm("c", name="A")]
+    found = report_on("t", a_collection(*vms), (), CLOUDSTACK_4_0_2)
+    harms = {vm.name: vm.precedent.harm for vm in found.vms if vm.precedent is not None}
+    assert harms == {"A": Harm.ON_CHANGE, "i-2-3-VM": Harm.RECORD_DESTROYED, "web": Harm.ON_CHANGE}
 
 
 def test_the_example_adds_up() -> None:

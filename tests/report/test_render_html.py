@@ -16,7 +16,7 @@ import msgspec
 import pytest
 from lxml import etree, html
 
-from xenios.decide.precedent import CLOUDSTACK_4_0_2
+from xenios.decide.precedent import CLOUDSTACK_4_0_2, CLOUDSTACK_4_22, POLICIES, POLICY_TITLES
 from xenios.drivers.base import Depth
 from xenios.drivers.xenserver.observe import DatabaseObserver
 from xenios.errors import TargetUnreadable
@@ -316,7 +316,7 @@ def test_the_comparison_is_there_only_when_asked_for(page: str, tree: html.HtmlE
     (strike,) = tree.xpath("//p[@class='strike']")
     assert (
         text_of(strike)
-        == "It would destroy 1 VM at once and 39 more as soon as anybody starts, moves or stops them."
+        == "It would destroy 1 VM at once and 39 more after somebody starts, moves or stops them."
     )
     assert columns(tree)[-1] == "CloudStack 4.0.2 would"
     without = render_html(report_of(example_target(None), compare=None))
@@ -329,6 +329,30 @@ def test_the_comparison_is_there_only_when_asked_for(page: str, tree: html.HtmlE
 def test_a_comparison_that_harms_nothing_says_so() -> None:
     page = rendered(small(vms=(a_vm("one", 1), a_vm("two", 2))), CLOUDSTACK_4_0_2)
     assert "It would leave all 2 VMs alone." in text_of(tree_of(page))
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_is_called_by_its_title(policy: str) -> None:
+    page = render_html(report_of(example_target(policy), compare=policy))
+    tree = tree_of(page)
+    title = POLICY_TITLES[policy]
+    assert columns(tree)[-1] == f"{title} would"
+    shown_titles = {text_of(head) for head in tree.xpath("//h3[contains(@id, '-compare')]")}
+    assert shown_titles == {f"If {title} were connected to this pool"}
+    others = "|".join(map(re.escape, set(POLICY_TITLES.values()) - {title}))
+    assert not re.search(rf"({others})(?!, patched|[.\w])", text_of(tree.xpath("//body")[0]))
+    assert balance_of(page).faults == []
+
+
+def test_a_comparison_that_costs_only_drives_says_so() -> None:
+    drive = Disk(device="3", kind=DiskKind.CDROM, where="")
+    pool = Pool(uuid="pool-1", name="small", kind=HypervisorKind.XENSERVER, version="8.3.0")
+    collection = small(pool=pool, vms=(a_vm("r-one", 1, disks=(drive,)), a_vm("two", 2)))
+    page = rendered(collection, CLOUDSTACK_4_22)
+    text = text_of(tree_of(page))
+    assert "It would remove a CD drive from 1 VM. It would spare 1 VM." in text
+    assert "remove a drive" in text
+    assert balance_of(page).faults == []
 
 
 # ---- what could not be read ----

@@ -12,7 +12,7 @@ from rich.cells import cell_len
 
 from tests.support.database_files import EXAMPLE
 from tests.support.inventory import a_collection, a_disk, a_host, a_pool, a_vm
-from xenios.decide.precedent import CLOUDSTACK_4_0_2, Harm
+from xenios.decide.precedent import CLOUDSTACK_4_0_2, POLICIES, Harm
 from xenios.drivers.base import Depth
 from xenios.drivers.xenserver.observe import DatabaseObserver
 from xenios.model.inventory import Answer, Capability, CapabilityAnswer, DiskKind, Sharing
@@ -153,6 +153,35 @@ def test_the_comparison_says_how_many_would_be_spared(example: TargetReport) -> 
     assert "it would spare none." in text_of(example)
     assert example.summary is not None
     assert Harm.NONE not in example.summary.by_harm
+
+
+@pytest.mark.parametrize(
+    ("by_harm", "said"),
+    [
+        (
+            {"record destroyed": 1, "on change": 2, "drive removed": 3, "none": 4},
+            "x would destroy 1 VM as soon as it connects and 2 more after their first change (their records; the disks "
+            "stay) and remove a CD drive from 3 VMs; it would spare 4.",
+        ),
+        ({"drive removed": 1}, "x would remove a CD drive from 1 VM; it would spare none."),
+        ({"none": 7}, "x would destroy no VM; it would spare 7."),
+    ],
+)
+def test_the_comparison_in_a_sentence(by_harm: dict[str, int], said: str) -> None:
+    target = made_up(a_vm())
+    assert target.summary is not None
+    target = replace(target, summary=replace(target.summary, by_harm=by_harm))
+    assert said in render_text(report_of(target, "x"), width=400, colour=False)
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_every_policy_is_named_by_its_own_name(policy: str) -> None:
+    target = report_on("target", a_collection(a_vm(), a_vm("r", name="r-4-VM")), (), policy)
+    text = render_text(report_of(target, policy), width=400, colour=False, details=True)
+    assert f"compared with what {policy} would do" in text
+    assert f"{policy}, at connect: " in text
+    others = sorted(set(POLICIES) - {policy}, key=len)
+    assert not re.search(rf"({'|'.join(map(re.escape, others))})(?![-.\w])", text)
 
 
 # --- tables and findings in little room ------------------------------------------------------------------------------

@@ -19,7 +19,12 @@ from xenios.errors import XeniosError
 
 COMMANDS = {
     "demo": ("xenios.cli.demo", "Show the main job on a shipped example: a XenServer pool in use."),
+    "explain": (
+        "xenios.cli.explain",
+        "Say why a VM would not be touched, or may not be adopted, and by which rules.",
+    ),
     "inspect": ("xenios.cli.inspect", "Report what is on hypervisors in use, without changing anything."),
+    "replay": ("xenios.cli.replay", "Play a story to several managers: what would each do to the VMs?"),
     "simulate": ("xenios.cli.simulate", "Serve a simulated XenServer pool, made up or a copy of a real one."),
 }
 """Name of each command, the module that has it under its own name, and one line of help."""

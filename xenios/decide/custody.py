@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from xenios.model.decision import Manager, ManagerSeen
 from xenios.model.inventory import Vm
+from xenios.model.mark import KEY_ON_XENSERVER, NAMESPACE_ON_LIBVIRT
 
 CLOUDSTACK_NAME = re.compile(r"i-\+?\d+-\+?\d+-.+|[rsvlb]-\+?\d+-.+", re.DOTALL)
 """User VMs: i-<account>-<id>-<suffix>. Routers, storage and console VMs, load balancers: <letter>-<id>-<suffix>."""
@@ -39,7 +40,8 @@ TRACES = (
     Trace(manager=Manager.OPENNEBULA, owns=True, key_prefix="http://opennebula.org/xmlns/libvirt/"),
     Trace(manager=Manager.KUBEVIRT, owns=True, key_prefix="http://kubevirt.io"),
     Trace(manager=Manager.CLOUDSTACK, owns=True, key_prefix="smbios:product", value_part="CloudStack"),
-    Trace(manager=Manager.XENIOS, owns=True, key_prefix="xenios"),
+    Trace(manager=Manager.XENIOS, owns=True, key_prefix=KEY_ON_XENSERVER),
+    Trace(manager=Manager.XENIOS, owns=True, key_prefix=NAMESPACE_ON_LIBVIRT),
     Trace(manager=Manager.CITRIX, owns=True, key_prefix="Citrix"),
     Trace(manager=Manager.CITRIX, owns=True, key_prefix="XenDesktop"),
     Trace(manager=Manager.XEN_ORCHESTRA, owns=False, key_prefix="xo:"),
@@ -66,6 +68,23 @@ def _traces(vm: Vm) -> Iterator[ManagerSeen]:
             if key.startswith(trace.key_prefix) and trace.value_part in value:
                 evidence = f"{key} = {trace.value_part}" if trace.value_part else key
                 yield ManagerSeen(manager=trace.manager, evidence=evidence, owns=trace.owns)
+
+
+_OTHERS = tuple(trace for trace in TRACES if trace.owns and trace.manager is not Manager.XENIOS)
+_OTHERS_KEYS = tuple(trace.key_prefix for trace in _OTHERS)
+
+
+def is_anothers(vm: Vm) -> bool:
+    """Whether another control plane has left on the VM that it thinks it its own.
+
+    Its name is not looked at, and what another Xenios thinks, its mark says (decide/ownership.py).
+    """
+    for key, value in vm.annotations.items():
+        if key.startswith(_OTHERS_KEYS) and any(
+            key.startswith(trace.key_prefix) and trace.value_part in value for trace in _OTHERS
+        ):
+            return True
+    return False
 
 
 def looks_like_cloudstack(name: str) -> bool:

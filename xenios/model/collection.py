@@ -17,6 +17,8 @@ class Quality(StrEnum):
 
     COMPLETE = "complete"
     PARTIAL = "partial"
+    SUSPICIOUS = "suspicious"
+    """It is whole, and contradicts what was seen before; see decide/view_history.py. A collection alone never is."""
 
 
 class ReadFailure(msgspec.Struct, frozen=True, kw_only=True):

@@ -49,6 +49,17 @@ class ManagerSeen(msgspec.Struct, frozen=True, kw_only=True):
     """True: a control plane that thinks the VM is its own; False: a tool that people worked on it with."""
 
 
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """What a table says of one VM (or host): the row that decided, and all that it decided by."""
+
+    table: str
+    rule: str
+    """The rule's id; ids are for ever."""
+    verdict: Verdict
+    facts: tuple[tuple[str, str], ...]
+    """Name and value of each fact, so that the decision can be made again by anybody."""
+
+
 class Refusal(msgspec.Struct, frozen=True, kw_only=True):
     """One reason why something may not be done."""
 

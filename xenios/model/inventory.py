@@ -273,6 +273,8 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     power_state: PowerState
     power_reason: str = ""
     """The hypervisor's reason for the state, where it tells one."""
+    power_recognised: bool = True
+    """False: the hypervisor told a state that this version has no word for; `power_state` is UNKNOWN then."""
     paused_on_io_error: bool = False
     host_uuid: str | None = None
     """Where it runs, or the one host that has its definition; None when it is bound to none."""
@@ -300,6 +302,8 @@ class Vm(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     blocked_operations: tuple[str, ...] = ()
     annotations: Mapping[str, str] = {}
     """What tools wrote on it: other_config on XenServer; metadata namespaces and SMBIOS entries on libvirt."""
+    mark: str = ""
+    """What stands under Xenios's own key (model/mark.py), unread: it may be anybody's, or damaged. Empty: nothing."""
     tags: tuple[str, ...] = ()
     definition_read: bool = True
     """False: it is known to exist, but what it consists of could not be read."""

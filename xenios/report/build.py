@@ -9,7 +9,7 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from xenios.decide.adopt import refusals_to_adopt
 from xenios.decide.custody import managers_seen
 from xenios.decide.findings import findings_in
-from xenios.decide.precedent import precedent_of
+from xenios.decide.precedent import Precedent, precedents_of
 from xenios.decide.room import room_of
 from xenios.errors import XeniosError
 from xenios.model.collection import Collection, ReadFailure
@@ -67,6 +67,7 @@ def _vm_reports(collection: Collection, findings: Iterable[Finding], compare: st
     findings_by_uuid: dict[str, list[Finding]] = defaultdict(list)
     for finding in findings:
         findings_by_uuid[finding.subject_uuid].append(finding)
+    precedents = precedents_of(compare, collection) if compare else (None,) * len(collection.vms)
     return [
         _vm_report(
             vm,
@@ -74,9 +75,12 @@ def _vm_reports(collection: Collection, findings: Iterable[Finding], compare: st
             tuple(findings_by_uuid.get(vm.uuid, ())),
             uuid_is_unique=bool(vm.uuid) and uuids[vm.uuid] == 1,
             collection=collection,
-            compare=compare,
+            precedent=precedent,
         )
-        for vm in sorted(collection.vms, key=lambda vm: (vm.name.casefold(), vm.name, vm.uuid))
+        for vm, precedent in sorted(
+            zip(collection.vms, precedents, strict=True),
+            key=lambda pair: (pair[0].name.casefold(), pair[0].name, pair[0].uuid),
+        )
     ]
 
 
@@ -87,7 +91,7 @@ def _vm_report(
     *,
     uuid_is_unique: bool,
     collection: Collection,
-    compare: str | None,
+    precedent: Precedent | None,
 ) -> VmReport:
     host = hosts.get(vm.host_uuid) if vm.host_uuid else None  # a damaged host may have the uuid ""
     managers = managers_seen(vm)
@@ -101,7 +105,7 @@ def _vm_report(
         may_be_adopted=_adoption(refusals),
         refusals=refusals,
         findings=findings,
-        precedent=precedent_of(compare, collection.pool.kind, vm) if compare else None,
+        precedent=precedent,
     )
 
 

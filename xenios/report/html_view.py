@@ -13,18 +13,17 @@ from dataclasses import dataclass
 
 from xenios.decide.adopt import MAY_WE_ADOPT
 from xenios.decide.findings import KINDS, STORAGE_NEARLY_FULL_PER_CENT
-from xenios.decide.precedent import CLOUDSTACK_4_0_2, Harm, Precedent
+from xenios.decide.precedent import POLICY_TITLES, Harm, Precedent
 from xenios.model.decision import Finding, Refusal, Severity
 from xenios.model.inventory import Answer, CapabilityAnswer, DiskKind, Host, Network, PowerState, Storage
 from xenios.model.room import HostRoom, sum_if_known
 from xenios.report.schema import Report, Summary, TargetReport, VmReport
 from xenios.report.words import HARM_WORDS, adoption_words, bytes_text, plural
 
-_POLICY_NAMES = {CLOUDSTACK_4_0_2: "CloudStack 4.0.2"}
 _KIND_BY_CODE = {kind.code: kind for kind in KINDS}
-_RULE_BY_ID = {rule.id: rule for rule in MAY_WE_ADOPT}
+_RULE_BY_ID = {rule.id: rule for rule in MAY_WE_ADOPT.rows}
 _SEVERITIES = tuple(Severity)
-_HARMS = (Harm.RECORD_DESTROYED, Harm.ON_CHANGE, Harm.NONE)
+_HARMS = (Harm.RECORD_DESTROYED, Harm.ON_CHANGE, Harm.DRIVE_REMOVED, Harm.NONE)
 _ADOPTION = (
     ("yes", "yes"),
     ("ask the operator", "ask"),
@@ -48,7 +47,12 @@ _PARTS = (
     ("nics", "", "no network cards"),
     ("snapshots", "", "no snapshots"),
 )
-_HARM_CLASS = {Harm.RECORD_DESTROYED: "gone", Harm.ON_CHANGE: "risk", Harm.NONE: "safe"}
+_HARM_CLASS = {
+    Harm.RECORD_DESTROYED: "gone",
+    Harm.ON_CHANGE: "risk",
+    Harm.DRIVE_REMOVED: "risk",
+    Harm.NONE: "safe",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +126,7 @@ class Comparison:
     manager: str
     lost_at_once: int
     lost_later: int
+    drives_lost: int
     left_alone: int
     outcomes: tuple[Outcome, ...]
 
@@ -415,9 +420,10 @@ def _comparison(policy: str | None, rows: Sequence[VmRow]) -> Comparison | None:
     counts = Counter(precedent.harm for _, precedent in compared)
     ordered = sorted(by_outcome.items(), key=lambda item: (_HARMS.index(item[0].harm), -len(item[1])))
     return Comparison(
-        manager=_POLICY_NAMES.get(policy, policy),
+        manager=POLICY_TITLES.get(policy, policy),
         lost_at_once=counts[Harm.RECORD_DESTROYED],
         lost_later=counts[Harm.ON_CHANGE],
+        drives_lost=counts[Harm.DRIVE_REMOVED],
         left_alone=counts[Harm.NONE],
         outcomes=tuple(
             Outcome(

@@ -18,6 +18,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from xenios.report.html_view import views_of
+from xenios.report.render_explanation import reason_line
 from xenios.report.schema import Report
 from xenios.report.words import NOT_TOLD, bytes_text, duration_text, number_text, plural, shown, time_text
 
@@ -41,7 +42,7 @@ def render_html(report: Report) -> str:
         )
     )
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             report=report,
@@ -56,8 +57,9 @@ def render_html(report: Report) -> str:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """Templates of this package; what they print is made harmless by it, and not by them."""
+    made = Environment(
         loader=PackageLoader("xenios", "report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -67,11 +69,10 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
         auto_reload=False,
     )
-    environment.filters.update(
-        size=bytes_text, time=time_text, duration=duration_text, number=number_text, cut=_cut
-    )
-    environment.globals.update(plural=plural)
-    return environment
+    made.filters.update(size=bytes_text, time=time_text, duration=duration_text, number=number_text, cut=_cut)
+    made.filters.update(reason=reason_line)
+    made.globals.update(plural=plural)
+    return made
 
 
 def _cut(text: str) -> str:

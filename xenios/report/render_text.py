@@ -8,7 +8,7 @@ Effects: none
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import StringIO
 
 from rich.console import Console
@@ -127,14 +127,24 @@ def _print_meaning(console: Console, summary: Summary, compare: str | None, *, c
             f"its own VMs would promise {bytes_text(summary.memory_bytes_drift)} too much."
         )
     if compare and summary.vms:
-        destroyed = summary.by_harm.get(Harm.RECORD_DESTROYED, 0)
-        later = summary.by_harm.get(Harm.ON_CHANGE, 0)
-        lines.append(
-            f"{compare} would destroy {plural(destroyed, 'VM')} as soon as it connects and {later} more at their first "
-            f"change (their records; the disks stay); it would spare {summary.by_harm.get(Harm.NONE) or 'none'}."
-        )
+        lines.append(_comparison_line(compare, summary.by_harm))
     for line in lines:
         console.print(Text("  " + line))
+
+
+def _comparison_line(compare: str, by_harm: Mapping[str, int]) -> str:
+    destroyed, later = by_harm.get(Harm.RECORD_DESTROYED, 0), by_harm.get(Harm.ON_CHANGE, 0)
+    drives = by_harm.get(Harm.DRIVE_REMOVED, 0)
+    spared = f"it would spare {by_harm.get(Harm.NONE) or 'none'}."
+    harms = []
+    if destroyed or later:
+        harms.append(
+            f"destroy {plural(destroyed, 'VM')} as soon as it connects and {later} more after their first change "
+            "(their records; the disks stay)"
+        )
+    if drives:
+        harms.append(f"remove a CD drive from {plural(drives, 'VM')}")
+    return f"{compare} would {' and '.join(harms) or 'destroy no VM'}; {spared}"
 
 
 def _print_findings(console: Console, findings: Sequence[Finding]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from rich.text import Text
 
 from xenios.model.inventory import Answer, Disk, DiskKind, Nic, Presence, ToolsState
+from xenios.report.render_explanation import reason_line
 from xenios.report.schema import VmReport
 from xenios.report.words import NOT_TOLD, bytes_text, duration_text, number_text, shown, time_text
 
@@ -55,11 +56,12 @@ def _lines(vm: VmReport, storage_names: Mapping[str, str]) -> Iterator[tuple[str
         yield "manager", f"{seen.manager}{'' if seen.owns else ' (a tool)'}, seen by {shown(seen.evidence)}"
     yield "adopt", vm.may_be_adopted
     for refusal in vm.refusals:
-        yield "", f"{refusal.rule}: {shown(refusal.because)}\n{'':14}→ {refusal.remedy}"
+        line = reason_line(refusal)
+        yield "", f"{line.label}: {shown(line.text)}\n{'':14}→ {line.remedy}"
     for finding in vm.findings:
         yield finding.severity.value, f"{finding.code}: {shown(finding.detail)}\n{'':14}→ {finding.remedy}"
     if vm.precedent is not None:
-        yield vm.precedent.policy[:11], f"at connect: {vm.precedent.at_connect}"
+        yield "compared", f"{vm.precedent.policy}, at connect: {vm.precedent.at_connect}"
         yield "", f"later: {vm.precedent.later}"
         yield "", f"by: {vm.precedent.rule}"
 

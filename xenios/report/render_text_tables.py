@@ -39,7 +39,12 @@ _POWER_STYLE = {
     PowerState.UNKNOWN: "bold yellow",
     PowerState.PAUSED: "yellow",
 }
-_HARM_STYLE = {Harm.NONE: "green", Harm.ON_CHANGE: "red", Harm.RECORD_DESTROYED: "bold red"}
+_HARM_STYLE = {
+    Harm.NONE: "green",
+    Harm.DRIVE_REMOVED: "yellow",
+    Harm.ON_CHANGE: "red",
+    Harm.RECORD_DESTROYED: "bold red",
+}
 _ADOPTION_WORDS = {"ask the operator": "ask"}
 _SEVERITY_WORDS = {Severity.CRITICAL: "critical", Severity.WARNING: "warn", Severity.INFO: "info"}
 _ADOPTION_STYLE = {"yes": "green", "ask the operator": "yellow", "not now": "yellow", "no": "red"}

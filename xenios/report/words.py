@@ -20,6 +20,7 @@ ADOPTION_WORDS = {
 HARM_WORDS = {
     Harm.RECORD_DESTROYED: "destroy now",
     Harm.ON_CHANGE: "destroy later",
+    Harm.DRIVE_REMOVED: "remove a drive",
     Harm.NONE: "leave alone",
 }
 """What another manager would do to a VM."""

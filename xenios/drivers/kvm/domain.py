@@ -31,6 +31,7 @@ from xenios.model.inventory import (
     Vm,
     VmKind,
 )
+from xenios.model.mark import CHARACTERS_MAX, ELEMENT_ON_LIBVIRT, NAMESPACE_ON_LIBVIRT
 
 Devices = defaultdict[str, list[ET.Element]]
 
@@ -56,7 +57,7 @@ _POWER_STATES = {
     6: PowerState.CRASHED,
     7: PowerState.ASLEEP,
 }
-_PAUSED, _SHUT_OFF, _IO_ERROR = 3, 5, 5
+_NO_STATE, _PAUSED, _SHUT_OFF, _IO_ERROR = 0, 3, 5, 5
 _PAUSED_FOR_WORK = frozenset({2, 3, 4, 8, 9, 11, 12})
 """Pauses that libvirt itself ends when its work is done: migration, save, dump, shutdown, snapshot, start."""
 _REASONS = {
@@ -155,6 +156,7 @@ def vm_without_definition(
         name=name,
         power_state=power_state_of(state, extras.managed_save),
         power_reason=reason_of(state, reason),
+        power_recognised=state in _POWER_STATES or state <= _NO_STATE,
         host_uuid=host_uuid,
         memory=Memory(bytes_max=None),
         autostart=extras.autostart,
@@ -183,6 +185,7 @@ def vm_from_xml(xml: str, stats: Mapping[str, Any], extras: DomainExtras, around
         kind=VmKind.CONTROL_DOMAIN if uuid == _XENS_DOMAIN_0 else VmKind.MACHINE,
         power_state=power_state_of(state, extras.managed_save),
         power_reason=reason_of(state, reason),
+        power_recognised=state in _POWER_STATES or state <= _NO_STATE,
         paused_on_io_error=state == _PAUSED and reason == _IO_ERROR,
         host_uuid=around.host_uuid,
         vcpus=_int(vcpu.get("current")) or vcpus_max if vcpu is not None else None,
@@ -196,6 +199,7 @@ def vm_from_xml(xml: str, stats: Mapping[str, Any], extras: DomainExtras, around
         persistent=extras.persistent,
         guest=_guest(devices, metadata, state),
         annotations=_annotations(root, metadata),
+        mark=_mark(metadata),
         dangling=tuple(_dangling(devices, around)) if around.complete else (),
         busy=tuple(_work_on(devices, state, reason)),
     )
@@ -495,6 +499,17 @@ def _annotations(root: ET.Element, metadata: ET.Element | None) -> dict[str, str
         if about := root.findtext(key):
             found[key] = about[:_ANNOTATION_CHARACTERS_MAX]
     return found
+
+
+def _mark(metadata: ET.Element | None) -> str:
+    """The text under our own namespace. Several of them contradict each other, and together they are no mark."""
+    name = f"{{{NAMESPACE_ON_LIBVIRT}}}{ELEMENT_ON_LIBVIRT}"
+    texts = (
+        [element.text or "(empty)" for element in metadata if element.tag == name]
+        if metadata is not None
+        else []
+    )
+    return "\n".join(texts)[: CHARACTERS_MAX + 1]
 
 
 def _bytes(element: ET.Element | None) -> int | None:

@@ -48,6 +48,7 @@ from xenios.model.inventory import (
     Vm,
     VmKind,
 )
+from xenios.model.mark import CHARACTERS_MAX, KEY_ON_XENSERVER
 
 RecordT = TypeVar("RecordT", bound=Record)
 DeviceT = TypeVar("DeviceT", VbdRecord, VifRecord)
@@ -325,6 +326,7 @@ class _Translation:
         records = self.records
         metrics = records.VM_metrics.get(vm.metrics)
         power_state = _POWER_STATES.get(vm.power_state.lower(), PowerState.UNKNOWN)
+        recognised = power_state is not PowerState.UNKNOWN
         on = power_state in (PowerState.RUNNING, PowerState.PAUSED)
         dangling: list[str] = []
         host = self._followed(vm.resident_on, "host", records.host, "host it runs on", dangling)
@@ -338,9 +340,8 @@ class _Translation:
             name=vm.name_label,
             kind=_kind(vm),
             power_state=power_state,
-            power_reason=""
-            if power_state is not PowerState.UNKNOWN
-            else f"XAPI says {vm.power_state[:40]!r}",
+            power_reason="" if recognised else f"XAPI says {vm.power_state[:40]!r}",
+            power_recognised=recognised,
             host_uuid=host.uuid if host is not None else None,
             preferred_host_uuid=affinity.uuid if affinity is not None else None,
             vcpus=self._vcpus(vm, on),
@@ -360,6 +361,7 @@ class _Translation:
             busy=tuple(sorted(set(vm.current_operations.values()))) if vm.current_operations else (),
             blocked_operations=tuple(sorted(vm.blocked_operations)),
             annotations=_annotations(vm),
+            mark=vm.other_config.get(KEY_ON_XENSERVER, "")[: CHARACTERS_MAX + 1],
             tags=tuple(vm.tags),
             definition_read=not (
                 self._definitions_unread or ref in self.damaged or ref in self._damaged_parts

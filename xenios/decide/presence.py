@@ -1,0 +1,84 @@
+"""Is a VM there? Three values: seen, confirmed absent, unknown. Silence is not absence.
+
+Effects: none
+"""
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import assert_never
+
+from xenios.decide.view_history import PoolHistory
+from xenios.model.inventory import Presence
+from xenios.model.policy import Thresholds
+
+SECOND = 1_000_000
+
+
+class Sighting(StrEnum):
+    """When and how a VM was last seen."""
+
+    FRESH = "fresh"
+    """In the last view, which is not old, on no host that is silent."""
+    STALE = "stale"
+    """In the last view, which is old, or dated from the future."""
+    HOST_SILENT = "host silent"
+    """Its host does not answer, so its state is only remembered; or the whole pool does not."""
+    NOT_LISTED_ONCE = "not listed once"
+    """The last view, a complete one, lacks it. A second one would confirm that it is gone."""
+    CONFIRMED_ABSENT = "confirmed absent"
+    NOT_KNOWN = "not known"
+    """The last view lacks it, and could not have shown everything."""
+    NO_VIEW = "no view yet"
+    TWICE = "same uuid twice"
+    ON_TWO_HOSTS = "on two hosts at once"
+
+
+def sightings_in(
+    history: PoolHistory, now: int, thresholds: Thresholds
+) -> Callable[[str, str | None], Sighting]:
+    """How the VM with a uuid was last seen in this pool, and on which host: a function of these two."""
+    if history.seen_at is None:
+        return lambda _uuid, _host_uuid: Sighting.NO_VIEW
+    listed, twice, answering = history.listed, history.twice, history.hosts_answering
+    age = now - history.seen_at
+    young = -thresholds.clock_jump_seconds_max * SECOND <= age <= thresholds.fresh_seconds * SECOND
+    silent = history.silent_since is not None
+    seen, host_silent = Sighting.FRESH if young else Sighting.STALE, Sighting.HOST_SILENT
+
+    def sighting(uuid: str, host_uuid: str | None) -> Sighting:
+        if twice and uuid in twice:
+            return Sighting.ON_TWO_HOSTS if uuid in history.on_two_hosts else Sighting.TWICE
+        if silent or (host_uuid is not None and host_uuid not in answering and uuid in listed):
+            return host_silent
+        return seen if uuid in listed else _missing(history.views_without(uuid), thresholds)
+
+    return sighting
+
+
+def _missing(views: int, thresholds: Thresholds) -> Sighting:
+    if views == 0:
+        return Sighting.NOT_KNOWN
+    return (
+        Sighting.NOT_LISTED_ONCE if views < thresholds.views_to_confirm_absence else Sighting.CONFIRMED_ABSENT
+    )
+
+
+def presence_of(sighting: Sighting) -> Presence:
+    """There, missing or not known."""
+    match sighting:
+        case Sighting.FRESH:
+            return Presence.THERE
+        case Sighting.CONFIRMED_ABSENT:
+            return Presence.MISSING
+        case (
+            Sighting.STALE
+            | Sighting.HOST_SILENT
+            | Sighting.NOT_LISTED_ONCE
+            | Sighting.NOT_KNOWN
+            | Sighting.NO_VIEW
+            | Sighting.TWICE
+            | Sighting.ON_TWO_HOSTS
+        ):
+            return Presence.UNKNOWN
+        case _:
+            assert_never(sighting)
