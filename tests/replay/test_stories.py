@@ -267,9 +267,9 @@ def test_two_installations_of_ours_know_each_other_by_their_marks() -> None:
     assert seats == set(Seat)
 
 
-def test_ours_does_not_believe_an_empty_list_at_once() -> None:
+def test_ours_does_not_believe_an_empty_list() -> None:
     text = text_of(played("empty-list"))
-    assert "the view is not believed: it has lost too many VMs at once" in " ".join(text.split())
+    assert "the view is not believed: it shows none of the VMs that were there" in " ".join(text.split())
 
 
 # --- rendering -------------------------------------------------------------------------------------------------------

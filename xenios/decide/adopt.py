@@ -54,6 +54,20 @@ class AdoptionFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     quality: Quality
 
 
+_KNOWN = frozenset(
+    {
+        PowerSeen.RUNNING,
+        PowerSeen.PAUSED,
+        PowerSeen.PAUSED_ON_IO_ERROR,
+        PowerSeen.SUSPENDED,
+        PowerSeen.SHUTTING_DOWN,
+        PowerSeen.ASLEEP,
+        PowerSeen.CRASHED,
+        PowerSeen.HALTED,
+    }
+)
+
+
 CAN_IT_BE: Part[AdoptionFacts] = Part(
     question="Can it ever be?",
     reads=("kind", "identity", "persistent", "custody", "mark"),
@@ -239,9 +253,9 @@ DOES_ANYBODY_ELSE_ANSWER: Part[AdoptionFacts] = Part(
             when=lambda f: (
                 f.kind is VmKind.MACHINE
                 and f.identity is Identity.UNIQUE
-                and f.power not in (PowerSeen.UNKNOWN, PowerSeen.UNRECOGNISED)
+                and f.power in _KNOWN
                 and f.host in (HostSeen.ANSWERS, HostSeen.NONE)
-                and f.persistent is not Answer.NO
+                and f.persistent in (Answer.YES, Answer.UNKNOWN)
                 and f.mark
                 in (
                     MarkSeen.ABSENT,
@@ -253,7 +267,7 @@ DOES_ANYBODY_ELSE_ANSWER: Part[AdoptionFacts] = Part(
                 and f.owner is OwnerSeen.NOBODY
                 and f.work is Work.IDLE
                 and f.freeze is Freeze.NONE
-                and f.quality is not Quality.SUSPICIOUS
+                and f.quality in (Quality.COMPLETE, Quality.PARTIAL)
             ),
             verdict=Verdict.ACT,
             because="nothing stands against it",

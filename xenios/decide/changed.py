@@ -13,9 +13,9 @@ from xenios.model.collection import Quality
 from xenios.model.decision import Verdict
 from xenios.model.record import Custody, DriftPolicy
 
-IS_IT_TOLD: Part[Facts] = Part(
-    question="Is it ours, and is it so?",
-    reads=("custody", "mark", "sighting", "quality", "work"),
+IS_IT_OURS: Part[Facts] = Part(
+    question="Is it ours, and still there?",
+    reads=("custody", "sighting", "wished"),
     rows=(
         Rule(
             id="changed.not-ours",
@@ -26,6 +26,14 @@ IS_IT_TOLD: Part[Facts] = Part(
             remedy="nothing to do",
         ),
         Rule(
+            id="changed.gone-as-asked",
+            when=lambda f: f.sighting is Sighting.CONFIRMED_ABSENT and f.wished is Wished.GONE,
+            verdict=Verdict.LEAVE_ALONE,
+            because="it is gone, as was asked: our record of it is closed",
+            why="The wish is met, by whomever. Should a copy with the same uuid come back, nobody asked that it go.",
+            remedy="nothing to do",
+        ),
+        Rule(
             id="changed.gone",
             when=lambda f: f.sighting is Sighting.CONFIRMED_ABSENT,
             verdict=Verdict.ASK_OPERATOR,
@@ -33,6 +41,13 @@ IS_IT_TOLD: Part[Facts] = Part(
             why="An absence is reported. The record stays, for somebody may want it back.",
             remedy="forget our record, or restore it from its capsule or a backup",
         ),
+    ),
+)
+
+IS_IT_SO: Part[Facts] = Part(
+    question="Is it so?",
+    reads=("mark", "sighting", "quality", "work"),
+    rows=(
         Rule(
             id="changed.contradictory",
             when=lambda f: f.sighting in (Sighting.ON_TWO_HOSTS, Sighting.TWICE),
@@ -56,6 +71,14 @@ IS_IT_TOLD: Part[Facts] = Part(
             because="the view of its pool is not to be believed: {suspicions}",
             why="A record follows nothing that may be taken back in a minute.",
             remedy="look at the pool with its own tools, and agree if it is so; or wait until several views agree",
+        ),
+        Rule(
+            id="changed.mark-not-read",
+            when=lambda f: f.mark is MarkSeen.NOT_READ,
+            verdict=Verdict.WAIT,
+            because="its definition could not be read, so nobody knows whether it carries our mark",
+            why="Whether this is the VM that was recorded is open, and the next view may tell.",
+            remedy="put right what kept its definition from being read",
         ),
         Rule(
             id="changed.keys-do-not-fit",
@@ -177,5 +200,5 @@ WHAT_CHANGED: Table[Facts] = Table(
     about="The first row that matches decides. None acts on the VM: `changed.drift-to-restore` keeps the wish, and "
     "MAY_WE_TOUCH decides whether it may be fulfilled.",
     facts=Facts,
-    parts=(IS_IT_TOLD, WHAT_FOLLOWS),
+    parts=(IS_IT_OURS, IS_IT_SO, WHAT_FOLLOWS),
 )

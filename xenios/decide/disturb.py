@@ -8,14 +8,15 @@ from enum import StrEnum
 
 import msgspec
 
-from xenios.decide.facts import Consent, Facts, Freeze
+from xenios.decide.facts import Consent, Facts, Freeze, consent_for, freeze_of
 from xenios.decide.ownership import MarkSeen
 from xenios.decide.rules import Part, Rule, Table
-from xenios.decide.view_history import PoolHistory
+from xenios.decide.view_history import PoolHistory, is_fresh
 from xenios.model.collection import Quality
 from xenios.model.decision import Verdict
-from xenios.model.inventory import Vm, VmKind
-from xenios.model.record import Custody
+from xenios.model.inventory import PowerState, Vm, VmKind
+from xenios.model.policy import Thresholds
+from xenios.model.record import Custody, Installation
 
 
 class AliensSeen(StrEnum):
@@ -64,7 +65,11 @@ MAY_WE_DISTURB: Table[HostFacts] = Table(
                 ),
                 Rule(
                     id="disturb.with-consent",
-                    when=lambda f: f.consent is Consent.GIVEN,
+                    when=lambda f: (
+                        f.consent is Consent.GIVEN
+                        and f.quality in (Quality.COMPLETE, Quality.PARTIAL)
+                        and f.freeze is Freeze.NONE
+                    ),
                     verdict=Verdict.ACT,
                     because="somebody allowed it for this host, and the permission has not expired",
                     why="Consent is for one host and for a time.",
@@ -96,7 +101,12 @@ MAY_WE_DISTURB: Table[HostFacts] = Table(
                 ),
                 Rule(
                     id="disturb.nobody-there",
-                    when=lambda f: f.aliens is AliensSeen.NONE,
+                    when=lambda f: (
+                        f.aliens is AliensSeen.NONE
+                        and f.consent in (Consent.NONE, Consent.EXPIRED)
+                        and f.quality is Quality.COMPLETE
+                        and f.freeze is Freeze.NONE
+                    ),
                     verdict=Verdict.ACT,
                     because="nobody but VMs of ours is on the host",
                     why="What is ours we may interrupt, within the budget.",
@@ -117,19 +127,30 @@ MAY_WE_DISTURB: Table[HostFacts] = Table(
 
 
 def host_facts(
-    host_uuid: str, vms: Iterable[tuple[Vm, Facts]], history: PoolHistory, consent: Consent, freeze: Freeze
+    host_uuid: str,
+    vms: Iterable[tuple[Vm, Facts]],
+    history: PoolHistory,
+    installation: Installation,
+    now: int,
+    thresholds: Thresholds,
 ) -> HostFacts:
     """The facts about one host. `vms`: all of its pool, with the facts about each."""
-    aliens = AliensSeen.NONE if host_uuid in history.hosts_answering else AliensSeen.UNKNOWN
+    known = host_uuid in history.hosts_answering and is_fresh(history, now, thresholds)
+    aliens = AliensSeen.NONE if known else AliensSeen.UNKNOWN
     for vm, facts in vms:
         if vm.kind is not VmKind.MACHINE or _is_ours(facts):
             continue
         if vm.host_uuid == host_uuid:
             aliens = AliensSeen.SOME
             break
-        if vm.host_uuid is None and vm.holds_memory:
-            aliens = AliensSeen.UNKNOWN
-    return HostFacts(aliens=aliens, consent=consent, quality=history.quality, freeze=freeze)
+        if vm.host_uuid is None and (vm.holds_memory or vm.power_state is PowerState.UNKNOWN):
+            aliens = AliensSeen.UNKNOWN  # it may be on any host
+    return HostFacts(
+        aliens=aliens,
+        consent=consent_for(host_uuid, installation, now),
+        quality=history.quality,
+        freeze=freeze_of(installation, history.pool_uuid),
+    )
 
 
 def _is_ours(facts: Facts) -> bool:

@@ -193,7 +193,7 @@ def facts_in(
     """`facts_about` for one VM of this pool after the other: what is alike for all of them is looked at once."""
     sighting_of = sightings_in(history, now, thresholds)
     pool_uuid, quality, consents = history.pool_uuid, history.quality, installation.consents
-    freeze, quiet = _freeze(installation, pool_uuid), _quiet(installation, history, now, thresholds)
+    freeze, quiet = freeze_of(installation, pool_uuid), _quiet(installation, history, now, thresholds)
     hosts_silent = history.hosts_silent
 
     def about(vm: Vm | None, record: Record | None) -> Facts:
@@ -293,7 +293,8 @@ def work_on(vm: Vm | None, record: Record | None) -> Work:
     return _ANOTHERS if vm is not None and vm.busy else _IDLE
 
 
-def _freeze(installation: Installation, pool_uuid: str) -> Freeze:
+def freeze_of(installation: Installation, pool_uuid: str) -> Freeze:
+    """Whether acting on this pool is switched off."""
     if installation.frozen:
         return _FROZEN
     return _POOL_FROZEN if pool_uuid in installation.frozen_pools else _NOT_FROZEN

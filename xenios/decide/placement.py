@@ -121,7 +121,7 @@ DOES_IT_TAKE_VMS: Part[PlacementFacts] = Part(
 
 DOES_IT_FIT: Part[PlacementFacts] = Part(
     question="Does the VM fit?",
-    reads=("room", "processors", "storages", "networks"),
+    reads=("live", "enabled", "quality", "freeze", "room", "processors", "storages", "networks"),
     rows=(
         Rule(
             id="here.room-declared",
@@ -182,7 +182,11 @@ DOES_IT_FIT: Part[PlacementFacts] = Part(
         Rule(
             id="here.fits",
             when=lambda f: (
-                f.room is RoomSeen.ENOUGH
+                f.live is Answer.YES
+                and f.enabled is Answer.YES
+                and f.quality is Quality.COMPLETE
+                and f.freeze is Freeze.NONE
+                and f.room is RoomSeen.ENOUGH
                 and f.processors is Processors.ENOUGH
                 and f.storages is Reach.REACHED
                 and f.networks is Reach.REACHED
@@ -217,8 +221,13 @@ def placement_facts(
     wanted: Wanted, host: Host, room: HostRoom | None, view: Collection, quality: Quality, freeze: Freeze
 ) -> PlacementFacts:
     """The facts about running on one host of the pool. `room` None: it could not be counted."""
-    storages = {storage.uuid: storage for storage in view.storages}
-    networks = {network.uuid: network.active for network in view.networks}
+    storages = {
+        storage.uuid
+        for storage in view.storages
+        if storage.active is Answer.YES and host.uuid in storage.host_uuids
+    }
+    # XenServer does not tell of a network whether it is on: what is not known to be off is taken to be on.
+    networks = {network.uuid for network in view.networks if network.active is not Answer.NO}
     return PlacementFacts(
         live=host.live,
         enabled=host.enabled,
@@ -226,13 +235,8 @@ def placement_facts(
         freeze=freeze,
         room=_room_seen(wanted.memory_bytes, room),
         processors=_processors(wanted.vcpus, host.cpu.count),
-        storages=_worst(
-            Reach.NOT_REACHED
-            if uuid not in storages or host.uuid not in storages[uuid].host_uuids
-            else _reach(storages[uuid].active)
-            for uuid in wanted.storage_uuids
-        ),
-        networks=_worst(_reach(networks.get(uuid, Answer.NO)) for uuid in wanted.network_uuids),
+        storages=_reach(wanted.storage_uuids, storages),
+        networks=_reach(wanted.network_uuids, networks),
     )
 
 
@@ -253,10 +257,5 @@ def _processors(vcpus: int, count: int | None) -> Processors:
     return Processors.ENOUGH if vcpus <= count else Processors.TOO_FEW
 
 
-def _reach(active: Answer) -> Reach:
-    """What is not known to be off is taken to be on: XenServer does not tell it of networks."""
-    return Reach.NOT_REACHED if active is Answer.NO else Reach.REACHED
-
-
-def _worst(reaches: Iterable[Reach]) -> Reach:
-    return Reach.NOT_REACHED if Reach.NOT_REACHED in set(reaches) else Reach.REACHED
+def _reach(wanted: Iterable[str], reached: set[str]) -> Reach:
+    return Reach.REACHED if reached.issuperset(wanted) else Reach.NOT_REACHED

@@ -7,11 +7,9 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import assert_never
 
-from xenios.decide.view_history import PoolHistory
+from xenios.decide.view_history import PoolHistory, is_fresh
 from xenios.model.inventory import Presence
 from xenios.model.policy import Thresholds
-
-SECOND = 1_000_000
 
 
 class Sighting(StrEnum):
@@ -22,7 +20,7 @@ class Sighting(StrEnum):
     STALE = "stale"
     """In the last view, which is old, or dated from the future."""
     HOST_SILENT = "host silent"
-    """Its host does not answer, so its state is only remembered; or the whole pool does not."""
+    """Its host does not answer, so its state is only remembered; or no host of the pool does."""
     NOT_LISTED_ONCE = "not listed once"
     """The last view, a complete one, lacks it. A second one would confirm that it is gone."""
     CONFIRMED_ABSENT = "confirmed absent"
@@ -40,17 +38,20 @@ def sightings_in(
     if history.seen_at is None:
         return lambda _uuid, _host_uuid: Sighting.NO_VIEW
     listed, twice, answering = history.listed, history.twice, history.hosts_answering
-    age = now - history.seen_at
-    young = -thresholds.clock_jump_seconds_max * SECOND <= age <= thresholds.fresh_seconds * SECOND
     silent = history.silent_since is not None
-    seen, host_silent = Sighting.FRESH if young else Sighting.STALE, Sighting.HOST_SILENT
+    seen, host_silent = (
+        Sighting.FRESH if is_fresh(history, now, thresholds) else Sighting.STALE,
+        Sighting.HOST_SILENT,
+    )
 
     def sighting(uuid: str, host_uuid: str | None) -> Sighting:
         if twice and uuid in twice:
             return Sighting.ON_TWO_HOSTS if uuid in history.on_two_hosts else Sighting.TWICE
-        if silent or (host_uuid is not None and host_uuid not in answering and uuid in listed):
+        if silent:
             return host_silent
-        return seen if uuid in listed else _missing(history.views_without(uuid), thresholds)
+        if uuid not in listed:
+            return _missing(history.views_without(uuid), thresholds)
+        return seen if (host_uuid in answering if host_uuid is not None else answering) else host_silent
 
     return sighting
 

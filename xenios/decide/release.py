@@ -7,6 +7,7 @@ from xenios.decide.facts import Facts, Freeze, Work
 from xenios.decide.ownership import MarkSeen
 from xenios.decide.presence import Sighting
 from xenios.decide.rules import Part, Rule, Table
+from xenios.model.collection import Quality
 from xenios.model.decision import Verdict
 from xenios.model.record import Custody
 
@@ -67,7 +68,7 @@ IS_THERE_ANYTHING: Part[Facts] = Part(
 
 CAN_IT_BE_NOW: Part[Facts] = Part(
     question="Can it be taken off now?",
-    reads=("mark", "sighting", "freeze", "work"),
+    reads=("mark", "sighting", "quality", "freeze", "work"),
     rows=(
         Rule(
             id="release.frozen",
@@ -102,6 +103,14 @@ CAN_IT_BE_NOW: Part[Facts] = Part(
             remedy="wait for a view that shows it",
         ),
         Rule(
+            id="release.view-suspicious",
+            when=lambda f: f.quality is Quality.SUSPICIOUS,
+            verdict=Verdict.WAIT,
+            because="the view of its pool is not to be believed: {suspicions}",
+            why="It may be a view of a copy of the pool, in which every uuid and every mark is the same.",
+            remedy="look at the pool with its own tools, and agree if it is so; or wait until several views agree",
+        ),
+        Rule(
             id="release.our-own-work",
             when=lambda f: f.work is Work.OURS,
             verdict=Verdict.WAIT,
@@ -119,7 +128,13 @@ CAN_IT_BE_NOW: Part[Facts] = Part(
         ),
         Rule(
             id="release.act",
-            when=lambda f: f.mark in (MarkSeen.OURS, MarkSeen.OTHER_EPOCH, MarkSeen.OTHER_RECORD),
+            when=lambda f: (
+                f.mark in (MarkSeen.OURS, MarkSeen.OTHER_EPOCH, MarkSeen.OTHER_RECORD)
+                and f.sighting is Sighting.FRESH
+                and f.quality in (Quality.COMPLETE, Quality.PARTIAL)
+                and f.freeze is Freeze.NONE
+                and f.work is Work.IDLE
+            ),
             verdict=Verdict.ACT,
             because="it carries our mark, which is all that is taken off",
             why="Whoever gave us a VM gets it back when he asks, exactly as it is.",

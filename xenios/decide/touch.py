@@ -29,11 +29,29 @@ from xenios.model.record import Custody, DriftPolicy
 _OURS = frozenset({Custody.CREATED, Custody.ADOPTED})
 _NOT_OURS = frozenset({Custody.UNMANAGED, Custody.RELEASED})
 _RUNS = frozenset({PowerSeen.RUNNING, PowerSeen.ASLEEP})
+_ASKED = frozenset({Wished.ON, Wished.OFF, Wished.GONE})
 
 
 def _is_elsewhere(f: Facts) -> bool:
     """Whether it runs on another host than was asked. What is off is nowhere."""
     return f.place is WishedPlace.ELSEWHERE and f.power not in (PowerSeen.HALTED, PowerSeen.SUSPENDED)
+
+
+def _is_ours_and_free(f: Facts) -> bool:
+    """What the rows above the one that acts come to, said in the affirmative.
+
+    So a value that a later version adds, and for which somebody forgets a row, is left alone and does not act.
+    """
+    return (
+        f.kind is VmKind.MACHINE
+        and f.custody in _OURS
+        and f.mark is MarkSeen.OURS
+        and f.sighting is Sighting.FRESH
+        and f.quality is Quality.COMPLETE
+        and f.freeze is Freeze.NONE
+        and f.quiet is Quiet.OVER
+        and f.work is Work.IDLE
+    )
 
 
 OWNERSHIP: Part[Facts] = Part(
@@ -201,6 +219,29 @@ OWNERSHIP: Part[Facts] = Part(
     ),
 )
 
+PRESENCE: Part[Facts] = Part(
+    question="Is it still there?",
+    reads=("sighting", "wished"),
+    rows=(
+        Rule(
+            id="touch.gone-as-asked",
+            when=lambda f: f.sighting is Sighting.CONFIRMED_ABSENT and f.wished is Wished.GONE,
+            verdict=Verdict.LEAVE_ALONE,
+            because="it is gone, as was asked",
+            why="A second pass after success does nothing.",
+            remedy="nothing to do",
+        ),
+        Rule(
+            id="touch.gone",
+            when=lambda f: f.sighting is Sighting.CONFIRMED_ABSENT,
+            verdict=Verdict.ASK_OPERATOR,
+            because="it is gone: complete views in a row lack it",
+            why="Somebody deleted it. Nothing is made again that somebody deleted, unless a person says so.",
+            remedy="forget our record, or restore it from its capsule or a backup",
+        ),
+    ),
+)
+
 KNOWLEDGE: Part[Facts] = Part(
     question="Do we know enough of it?",
     reads=("mark", "sighting", "quality", "power"),
@@ -252,14 +293,6 @@ KNOWLEDGE: Part[Facts] = Part(
             because="the last view lacks it; a second one must confirm that it is gone",
             why="One answer may be wrong, or older than a move.",
             remedy="wait for the next complete view",
-        ),
-        Rule(
-            id="touch.gone",
-            when=lambda f: f.sighting is Sighting.CONFIRMED_ABSENT,
-            verdict=Verdict.ASK_OPERATOR,
-            because="it is gone: complete views in a row lack it",
-            why="Somebody deleted it. Nothing is made again that somebody deleted, unless a person says so.",
-            remedy="forget our record, or restore it from its capsule or a backup",
         ),
         Rule(
             id="touch.seen-too-long-ago",
@@ -369,7 +402,21 @@ BRAKES: Part[Facts] = Part(
 
 WISH: Part[Facts] = Part(
     question="Is what was asked not so?",
-    reads=("custody", "power", "wished", "wish_age", "place", "drift"),
+    reads=(
+        "kind",
+        "custody",
+        "mark",
+        "sighting",
+        "quality",
+        "freeze",
+        "quiet",
+        "work",
+        "power",
+        "wished",
+        "wish_age",
+        "place",
+        "drift",
+    ),
     rows=(
         Rule(
             id="touch.nothing-asked",
@@ -457,9 +504,10 @@ WISH: Part[Facts] = Part(
         Rule(
             id="touch.act",
             when=lambda f: (
-                f.custody in _OURS
-                and (f.wished is not Wished.NOTHING or _is_elsewhere(f))
+                _is_ours_and_free(f)
                 and f.power in (PowerSeen.RUNNING, PowerSeen.HALTED)
+                and (f.wished in _ASKED or (f.wished is Wished.NOTHING and _is_elsewhere(f)))
+                and (f.wish_age is WishAge.NEW or f.drift is DriftPolicy.RESTORE)
             ),
             verdict=Verdict.ACT,
             because="it is ours, seen just now, nothing is in the way, and what was asked is not so",
@@ -482,5 +530,5 @@ MAY_WE_TOUCH: Table[Facts] = Table(
     question="May we touch a VM?",
     about="The first row that matches decides. One row acts; it comes when every reason against was passed over.",
     facts=Facts,
-    parts=(OWNERSHIP, KNOWLEDGE, BRAKES, WISH),
+    parts=(OWNERSHIP, PRESENCE, KNOWLEDGE, BRAKES, WISH),
 )

@@ -7,14 +7,14 @@ or several complete views in a row agree with each other.
 Effects: none
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 import msgspec
 from msgspec.structs import replace
 
 from xenios.model.collection import Collection, Quality
-from xenios.model.inventory import Answer, Vm
+from xenios.model.inventory import Answer, Vm, VmKind
 from xenios.model.policy import Thresholds
 
 SECOND = 1_000_000
@@ -25,6 +25,9 @@ class Suspicion(StrEnum):
 
     ANOTHER_POOL = "it is a view of another pool"
     VMS_LOST = "it has lost too many VMs at once"
+    ALL_LOST = "it shows none of the VMs that were there"
+    """However often it is said again: only an operator, or a VM that is seen, ends it."""
+    NOT_AGREED_YET = "it was suspicious a moment ago, and too few views have agreed with each other since"
     CLOCK_WENT_BACK = "it is dated before the view that came before it"
     CLOCK_AHEAD = "it is dated from the future"
 
@@ -43,9 +46,11 @@ class PoolHistory(msgspec.Struct, frozen=True, kw_only=True):
     silent_since: int | None = None
     """Set while the pool does not answer."""
     listed: frozenset[str] = frozenset()
-    """Uuids of the VMs in the last view."""
+    """Uuids of all VMs in the last view, templates and the like included."""
+    machines: frozenset[str] = frozenset()
+    """Those of machines proper. Templates do not vanish, and would hide it when all machines do."""
     expected: frozenset[str] = frozenset()
-    """Uuids of the VMs in the last view that could show them all, and of those met since in views that could not."""
+    """Machines of the last view that could show them all, and those met since in views that could not."""
     twice: frozenset[str] = frozenset()
     """Uuids that several VMs of the last view have."""
     on_two_hosts: frozenset[str] = frozenset()
@@ -59,12 +64,22 @@ class PoolHistory(msgspec.Struct, frozen=True, kw_only=True):
     """How many of them there were when the present row of them, without another view in between, began."""
     last_listed: dict[str, int] = {}
     """By uuid, how many of them there had been when the VM was last listed."""
+    all_lost: bool = False
+    """A view that should have shown machines showed none, and since then nobody agreed and none was seen."""
     agreeing_views: int = 0
     """While suspicious: how many views in a row agreed with each other."""
 
     def views_without(self, uuid: str) -> int:
         """In how many views in a row, up to the last one, the VM was missing where it would have been seen."""
         return self.views_that_count - max(self.last_listed.get(uuid, 0), self.row_began)
+
+
+def is_fresh(history: PoolHistory, now: int, thresholds: Thresholds) -> bool:
+    """Whether the last view shows what is: it is young, not from the future, and the pool still answers."""
+    if history.seen_at is None or history.silent_since is not None:
+        return False
+    age = now - history.seen_at
+    return -thresholds.clock_jump_seconds_max * SECOND <= age <= thresholds.fresh_seconds * SECOND
 
 
 def after_view(history: PoolHistory, view: Collection, now: int, thresholds: Thresholds) -> PoolHistory:
@@ -78,19 +93,20 @@ def after_view(history: PoolHistory, view: Collection, now: int, thresholds: Thr
     answering = frozenset(host.uuid for host in view.hosts if host.live is Answer.YES)
     counts = quality is Quality.COMPLETE and len(answering) == len(view.hosts) > 0
     number = history.views_that_count + counts
-    listed = frozenset(vm.uuid for vm in view.vms)
+    listed, machines = frozenset(vm.uuid for vm in view.vms), _machines(view)
     twice = _twice(view.vms) if len(listed) < len(view.vms) else frozenset()
     return replace(
         history,
         quality=quality,
-        suspicions=(suspicions or history.suspicions) if doubted else (),
+        suspicions=(suspicions or (Suspicion.NOT_AGREED_YET,)) if doubted else (),
         seen_at=view.seen_at,
         first_complete_at=view.seen_at
         if history.first_complete_at is None and quality is Quality.COMPLETE
         else history.first_complete_at,
         silent_since=None,
         listed=listed,
-        expected=listed if view.all_vms_seen else history.expected | listed,
+        machines=machines,
+        expected=machines if view.all_vms_seen else history.expected | machines,
         twice=twice,
         on_two_hosts=_on_two_hosts(view.vms, twice),
         hosts_answering=answering,
@@ -98,6 +114,7 @@ def after_view(history: PoolHistory, view: Collection, now: int, thresholds: Thr
         views_that_count=number,
         row_began=history.row_began if counts else number,
         last_listed=_still_of_use(history, number, thresholds) | dict.fromkeys(listed, number),
+        all_lost=not machines and (history.all_lost or Suspicion.ALL_LOST in suspicions),
         agreeing_views=agreeing if doubted else 0,
     )
 
@@ -122,7 +139,7 @@ def after_consent(history: PoolHistory) -> PoolHistory:
     """An operator looked at what is suspicious and agrees that it is so. The next view is judged against it."""
     if history.quality is not Quality.SUSPICIOUS:
         return history
-    return replace(history, quality=Quality.PARTIAL, suspicions=(), agreeing_views=0)
+    return replace(history, quality=Quality.PARTIAL, suspicions=(), all_lost=False, agreeing_views=0)
 
 
 def _quality_of(view: Collection) -> Quality:
@@ -141,17 +158,23 @@ def _suspicions(
         found.append(Suspicion.CLOCK_AHEAD)
     if history.seen_at is not None and view.seen_at < history.seen_at - slack:
         found.append(Suspicion.CLOCK_WENT_BACK)
-    if _too_many_lost(history, view, thresholds):
-        found.append(Suspicion.VMS_LOST)
-    return tuple(found)
+    return (*found, *_losses(history, view, thresholds))
 
 
-def _too_many_lost(history: PoolHistory, view: Collection, thresholds: Thresholds) -> bool:
+def _losses(history: PoolHistory, view: Collection, thresholds: Thresholds) -> Iterator[Suspicion]:
     """A view that cannot show every VM may lack any, and says so; it is no lie, and makes no later view less odd."""
     if not view.all_vms_seen:
-        return False
-    lost = len(history.expected) - len(history.expected.intersection(vm.uuid for vm in view.vms))
-    return lost > max(thresholds.vms_lost_free, thresholds.vms_lost_share_max * len(history.expected))
+        return
+    machines = _machines(view)
+    lost = len(history.expected - machines)
+    if not machines and (lost > thresholds.vms_lost_free or history.all_lost):
+        yield Suspicion.ALL_LOST
+    elif lost > max(thresholds.vms_lost_free, thresholds.vms_lost_share_max * len(history.expected)):
+        yield Suspicion.VMS_LOST
+
+
+def _machines(view: Collection) -> frozenset[str]:
+    return frozenset(vm.uuid for vm in view.vms if vm.kind is VmKind.MACHINE)
 
 
 def _agreeing(
@@ -160,8 +183,8 @@ def _agreeing(
     """How many complete views in a row, this one included, agree with each other."""
     if _quality_of(view) is not Quality.COMPLETE:
         return 0
-    differ = len(history.listed.symmetric_difference(vm.uuid for vm in view.vms))
-    few = max(thresholds.vms_lost_free, thresholds.vms_lost_share_max * len(history.listed))
+    differ = len(history.machines ^ _machines(view))
+    few = max(thresholds.vms_lost_free, thresholds.vms_lost_share_max * len(history.machines))
     if suspicions or differ > few:
         return 1
     return min(history.agreeing_views + 1, thresholds.views_to_trust_again)
