@@ -22,7 +22,7 @@ from lxml import etree
 
 from benchmarks.side_by_side import measure, ratio_line, time_line
 from xenios.drivers.base import Depth
-from xenios.drivers.xenserver.observe import DatabaseObserver
+from xenios.drivers.xenserver.offline import DatabaseObserver
 from xenios.simulator.database_file import write_database
 from xenios.simulator.population.populate import populate
 
@@ -33,7 +33,7 @@ _MEMORY_PROBE = """
 import asyncio, re, sys
 from pathlib import Path
 from xenios.drivers.base import Depth
-from xenios.drivers.xenserver.observe import DatabaseObserver
+from xenios.drivers.xenserver.offline import DatabaseObserver
 def peak_bytes():  # not getrusage: its figure is inherited from whoever started the process
     return int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) * 1024
 before = peak_bytes()
@@ -46,7 +46,7 @@ import asyncio, sys, time
 from pathlib import Path
 from lxml import etree
 from xenios.drivers.base import Depth
-from xenios.drivers.xenserver.observe import DatabaseObserver
+from xenios.drivers.xenserver.offline import DatabaseObserver
 file = Path(sys.argv[1])
 file.read_bytes()
 began = time.perf_counter()

@@ -19,7 +19,7 @@ import time
 from benchmarks.side_by_side import ratio_line, time_line
 from benchmarks.simulated_pools import Serving, connections, observer_of, serving
 from xenios.drivers.base import Depth
-from xenios.drivers.xenserver.live import PoolObserver
+from xenios.drivers.xenserver.observe import PoolObserver
 
 POOLS, VMS_EACH = 50, 20
 ROUNDS = 9

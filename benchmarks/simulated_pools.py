@@ -19,7 +19,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from xenios.app import Access, Connections
-from xenios.drivers.xenserver.live import PoolObserver
+from xenios.drivers.xenserver.observe import PoolObserver
 from xenios.drivers.xenserver.session import READ_METHODS, XapiClient
 from xenios.drivers.xenserver.target import Secret, parse_target
 from xenios.simulator.clock import WallClock

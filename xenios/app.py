@@ -90,7 +90,7 @@ async def _open_libvirt(target: str, timeout_seconds: float, _: Connections) -> 
 
 
 async def _open_pool(target: str, timeout_seconds: float, connections: Connections) -> Observer:
-    from xenios.drivers.xenserver.live import PoolObserver
+    from xenios.drivers.xenserver.observe import PoolObserver
     from xenios.drivers.xenserver.session import READ_METHODS, XapiClient
 
     parsed = parse_target(target)
@@ -114,7 +114,7 @@ async def _open_pool(target: str, timeout_seconds: float, connections: Connectio
 
 
 async def _open_database(target: str, timeout_seconds: float, _: Connections) -> Observer:
-    from xenios.drivers.xenserver.observe import DatabaseObserver
+    from xenios.drivers.xenserver.offline import DatabaseObserver
 
     return DatabaseObserver(Path(target), timeout_seconds)
 

@@ -488,3 +488,33 @@ def test_closed_outputs_are_no_defect() -> None:
     )
     assert without_errors.returncode == 0
     assert "Nothing was changed" in without_errors.stdout
+
+
+@pytest.mark.parametrize("words", [["inspect", EXAMPLE], ["inspect", "test:///default"], ["--help"]])
+def test_a_closed_input_is_no_defect(words: list[str]) -> None:
+    """Whatever is opened next would get its number, and libuv ends the process when that is closed."""
+    if words[-1].startswith("test:"):
+        pytest.importorskip("libvirt")
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$0" -m xenios "$@" <&-', sys.executable, *words],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def test_a_page_goes_through_a_link_and_not_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "link.html").symlink_to(tmp_path / "real.html")
+    done = xenios("inspect", EXAMPLE, "--html", str(tmp_path / "link.html"))
+    assert done.code == 0, done.said
+    assert (tmp_path / "link.html").is_symlink()
+    assert (tmp_path / "real.html").read_text().startswith("<!DOCTYPE html>")
+
+
+def test_a_page_wants_a_file() -> None:
+    done = xenios("inspect", EXAMPLE, "--html", "-")
+    assert done.code == 2
+    assert "give it a name" in done.said

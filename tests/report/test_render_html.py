@@ -18,7 +18,7 @@ from lxml import etree, html
 
 from xenios.decide.precedent import CLOUDSTACK_4_0_2, CLOUDSTACK_4_22, POLICIES, POLICY_TITLES
 from xenios.drivers.base import Depth
-from xenios.drivers.xenserver.observe import DatabaseObserver
+from xenios.drivers.xenserver.offline import DatabaseObserver
 from xenios.errors import TargetUnreadable
 from xenios.model.collection import Collection, ReadFailure
 from xenios.model.decision import Finding, Severity

@@ -14,10 +14,11 @@ from tests.support.database_files import EXAMPLE
 from tests.support.inventory import a_collection, a_disk, a_host, a_pool, a_vm
 from xenios.decide.precedent import CLOUDSTACK_4_0_2, POLICIES, Harm
 from xenios.drivers.base import Depth
-from xenios.drivers.xenserver.observe import DatabaseObserver
+from xenios.drivers.xenserver.offline import DatabaseObserver
 from xenios.model.inventory import Answer, Capability, CapabilityAnswer, DiskKind, Sharing
 from xenios.report.build import report_on
 from xenios.report.html_view import views_of
+from xenios.report.render_html import render_html
 from xenios.report.render_text import SUBJECTS_SHOWN_MAX, render_text
 from xenios.report.schema import Report, TargetReport
 from xenios.report.words import ADOPTION_WORDS, HARM_WORDS, adoption_words, shown
@@ -247,3 +248,13 @@ def test_the_terminal_and_the_page_say_the_same(example: TargetReport) -> None:
     for row in view.vms:
         assert row.harm_words in HARM_WORDS.values()
         assert row.harm_words in vms
+
+
+def test_a_sum_that_may_lack_vms_is_told_as_a_lower_bound() -> None:
+    """Of a pool whose VMs could not be read, nothing is declared that anybody knows of: that is not nothing."""
+    collection = replace(a_collection(), all_vms_seen=False)
+    report = report_of(report_on("test", collection, (), None), None)
+    assert "at least 0 B" in render_text(report, width=200, colour=False)
+    assert "at least: not all VMs could be read" in render_html(report)
+    whole = report_of(report_on("test", a_collection(), (), None), None)
+    assert "at least" not in render_text(whole, width=200, colour=False) + render_html(whole)

@@ -12,7 +12,7 @@ from xml.sax.saxutils import quoteattr
 
 from xenios.drivers.base import Depth
 from xenios.drivers.xenserver.database import Database, read_database
-from xenios.drivers.xenserver.observe import DatabaseObserver
+from xenios.drivers.xenserver.offline import DatabaseObserver
 from xenios.drivers.xenserver.records import CLASSES
 from xenios.model.collection import Collection
 

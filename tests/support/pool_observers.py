@@ -19,7 +19,7 @@ from msgspec.structs import replace
 
 from tests.support.following import Following
 from tests.support.simulated import Client, Simulated, simulated_pool
-from xenios.drivers.xenserver.live import PoolObserver, Timing
+from xenios.drivers.xenserver.observe import PoolObserver, Timing
 from xenios.drivers.xenserver.session import READ_METHODS, XapiClient
 from xenios.drivers.xenserver.target import Secret, parse_target
 from xenios.drivers.xenserver.transport import Address, HttpAnswer

@@ -20,7 +20,7 @@ from tests.support.database_files import (
     pool_rows,
 )
 from xenios.drivers.base import Depth
-from xenios.drivers.xenserver.observe import DatabaseObserver
+from xenios.drivers.xenserver.offline import DatabaseObserver
 from xenios.errors import TargetSilent, TargetUnreadable
 from xenios.model.collection import Quality
 from xenios.model.inventory import Answer, Capability, HypervisorKind

@@ -1,23 +1,19 @@
-"""The event loop that the command runs in: uvloop where there is one, because it holds a connection in a fifth of the
-memory; asyncio's own elsewhere.
+"""The event loop that every command runs in: uvloop, because it holds a connection in a fifth of the memory.
 
 Effects: those of what is run
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Coroutine
 from typing import Any, TypeVar
+
+# Imported before there is anything to run: Ctrl-C in the middle of an import would leave a coroutine unawaited.
+import uvloop
 
 T = TypeVar("T")
 
 
 def run(work: Coroutine[Any, Any, T]) -> T:
     """Runs to the end, in a loop of its own; Ctrl-C cancels it."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+    return uvloop.run(work)

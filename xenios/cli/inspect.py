@@ -44,6 +44,7 @@ WIDTH_WITHOUT_TERMINAL = 140
     "html_file",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
+    callback=lambda _context, _parameter, file: _a_file(file),
     help="Also write the report as one self-contained HTML page.",
 )
 @click.option(
@@ -150,6 +151,7 @@ def write_html(report: Report, file: Path) -> None:
 
     page = render_html(report).encode("utf-8", "backslashreplace")
     try:
+        file = file.resolve()  # a link stays a link
         if file.exists() and not file.is_file():
             file.write_bytes(page)  # replacing /dev/null by a page would break the machine
             return
@@ -180,6 +182,12 @@ def _not_empty(targets: tuple[str, ...]) -> tuple[str, ...]:
     if not all(target.strip() for target in targets):
         raise click.BadParameter("an empty target names nothing.")
     return targets
+
+
+def _a_file(file: Path | None) -> Path | None:
+    if file == Path("-"):
+        raise click.BadParameter("the page goes into a file: give it a name.")
+    return file
 
 
 def _finite(seconds: float) -> float:

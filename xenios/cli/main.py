@@ -62,6 +62,7 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits: 0 done, 1 something failed or could not be read, 2 wrong usage."""
+    output.keep_low_descriptors()
     if sys.stderr is None:  # closed by whoever started us; what would be said there is lost, and nothing else
         sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - it stays open as long as the process
     if sys.stdout is None:
@@ -90,6 +91,8 @@ def main(arguments: list[str] | None = None) -> None:
                 err=True,
             )
         sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(_interrupted())
 
 
 def _run(arguments: list[str] | None) -> Any:
@@ -102,5 +105,9 @@ def _run(arguments: list[str] | None) -> Any:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("Interrupted; nothing was changed.", err=True)
-        return 130
+        return _interrupted()
+
+
+def _interrupted() -> int:
+    click.echo("Interrupted; nothing was changed.", err=True)
+    return 130

@@ -20,6 +20,19 @@ class ReaderGone(Exception):
         self.trouble = trouble
 
 
+def keep_low_descriptors() -> None:
+    """Puts /dev/null where the starter closed standard input, output or errors; before anything else is opened.
+
+    What we open next would get that number: a page or a socket would be taken for the output, and libuv ends the
+    process when one of these is closed.
+    """
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free is this one
+
+
 def prepare() -> None:
     """What every command wants of an output; before the first word.
 

@@ -11,17 +11,21 @@ import gc
 import hashlib
 import ipaddress
 import math
+import os
 import shlex
 import signal
 import ssl
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
+from urllib.parse import quote
 
 import click
 
+from xenios.cli.event_loop import run
 from xenios.errors import XeniosError
 
 if TYPE_CHECKING:
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
     from xenios.simulator.serving.served import ServedPool
 
 PASSWORD = "xenios"
+INPUT_BYTES_MAX = 1 << 20
+"""What a script or a certificate may have; the longest that anybody writes is far below."""
 _OF_A_MADE_POOL = {"hosts": "--hosts", "vms": "--vms"}
 
 
@@ -73,6 +79,12 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, seconds: floa
     return seconds
 
 
+def _user(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    if not name:
+        raise click.BadParameter("somebody must be able to log in: give a name, such as root.")
+    return name
+
+
 @click.command(epilog="Exit status: 0 ended by Ctrl-C or SIGTERM, 1 it could not be served, 2 wrong usage.")
 @click.argument("kind", type=click.Choice(["xenserver"]))
 @click.option("--hosts", type=int, default=3, show_default=True, help="How many hosts a made pool has.")
@@ -92,7 +104,7 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, seconds: floa
     callback=_place,
     help="Where the master listens; the other hosts listen at the next addresses, with the same port. Port 0: any.",
 )
-@click.option("--user", default="root", show_default=True, help="Who may log in.")
+@click.option("--user", default="root", show_default=True, callback=_user, help="Who may log in.")
 @click.option(
     "--password",
     default=PASSWORD,
@@ -145,9 +157,7 @@ def simulate(context: click.Context, /, kind: str, **options: Any) -> int:
         raise click.UsageError(f"{names} cannot be had with --database: the file says what there is.")
     if options["key"] is not None and options["certificate"] is None:
         raise click.UsageError("--key needs --certificate.")
-    import uvloop
-
-    uvloop.run(_serve(_Wishes(**options)))
+    run(_serve(_Wishes(**options)))
     return 0
 
 
@@ -222,7 +232,7 @@ def _introduce(wishes: _Wishes, served: ServedPool, hosts: list[str], about: str
     silent = [host for host in served.addresses if pool.refuses_connections(host)]
     master, *others = [served.url(host) for host in served.addresses if host not in silent]
     scheme = "xenserver+http" if wishes.certificate is None else "xenserver"
-    target = f"{scheme}://{wishes.user}@{master.partition('://')[2]}"
+    target = f"{scheme}://{quote(wishes.user, safe='')}@{master.partition('://')[2]}"
     look = ["xenios", "inspect", target]
     if wishes.certificate is not None:
         look += ["--fingerprint", _fingerprint(wishes.certificate)]
@@ -250,13 +260,32 @@ def _introduce(wishes: _Wishes, served: ServedPool, hosts: list[str], about: str
 
 def _text_of(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return _bytes_of(path).decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise XeniosError(f"{path} is no text", remedy="give a script in TOML, in UTF-8") from error
+
+
+def _bytes_of(path: Path) -> bytes:
+    """All of a regular file of a reasonable size. A pipe might never end, and a device has no end."""
+    try:
+        with open(path, "rb", opener=_open_without_waiting) as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise XeniosError(
+                    f"{path} is not a regular file", remedy="write it to a file, and give the path of that"
+                )
+            data = file.read(INPUT_BYTES_MAX + 1)
     except OSError as error:
         raise XeniosError(
             f"cannot read {path}: {error.strerror or error}", remedy="check the path and that you may read it"
         ) from error
-    except UnicodeDecodeError as error:
-        raise XeniosError(f"{path} is no text", remedy="give a script in TOML, in UTF-8") from error
+    if len(data) > INPUT_BYTES_MAX:
+        raise XeniosError(f"{path} has more than {INPUT_BYTES_MAX:,} bytes", remedy="give a shorter file")
+    return data
+
+
+def _open_without_waiting(path: str, flags: int) -> int:
+    # Without waiting: a named pipe would wait for a writer for ever.
+    return os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC)
 
 
 def _certificate(wishes: _Wishes) -> ssl.SSLContext | None:
@@ -274,15 +303,6 @@ def _certificate(wishes: _Wishes) -> ssl.SSLContext | None:
             remedy="give a certificate and its key in PEM, without a passphrase, that belong together",
         ) from error
     return context
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise XeniosError(
-            f"cannot read {path}: {error.strerror or error}", remedy="check the path and that you may read it"
-        ) from error
 
 
 def _fingerprint(certificate: Path) -> str:

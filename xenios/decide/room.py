@@ -89,6 +89,7 @@ def _host_room(host: Host, residents: Iterable[Vm], *, all_seen: bool) -> HostRo
         bytes_declared=declared,
         vms_declared=len(holding),
         vms_not_told=unknown,
+        all_vms_seen=all_seen,
         bytes_may_start=None if start_not_told else sum_if_known(map(wanted_bytes, waiting)),
         vms_may_start=len(waiting),
         bytes_free_declared=free_declared,

@@ -1,8 +1,11 @@
-"""May we touch a VM, to bring it to what was asked for it? The first row that matches decides, from top to bottom.
+"""May we touch a VM, to bring it to what was asked for it? From top to bottom; the first row that holds decides.
 
-Read it as a list of reasons to keep our hands off. One row acts, and it comes when every reason has been passed over:
-the VM is ours by two keys, was seen just now in a complete view, nobody works on it, nothing brakes, and what was asked
-is not so. The last row catches what nobody thought of.
+A VM is ours by two keys: our record of it, and our mark on it, which names this installation and this very VM. Read
+the table as a list of reasons to keep our hands off. LEAVE_ALONE: nothing is done, and nothing needs to be. WAIT:
+nothing is done now; a later look may tell more. ASK_OPERATOR: nothing is done until a person says what. ACT: what was
+asked is brought about. One row only acts, and it is reached when none of the reasons above it holds: the VM is ours,
+was seen just now in a complete view, nobody works on it, nothing brakes, and what was asked is not so. The last row
+catches what nobody thought of. Of a VM that is not seen now, what was last seen of it counts, or nothing is known.
 
 Effects: none
 """
@@ -79,7 +82,7 @@ OWNERSHIP: Part[Facts] = Part(
             when=lambda f: f.kind is VmKind.TEMPLATE,
             verdict=Verdict.LEAVE_ALONE,
             because="it is a template, not a machine",
-            why="A VM of ours that somebody made a template is to be deployed from now, not to be started.",
+            why="A VM of ours that somebody made a template is there to be deployed from, not to be started.",
             remedy="forget our record of it, if there is one",
         ),
         Rule(
@@ -127,7 +130,7 @@ OWNERSHIP: Part[Facts] = Part(
             when=lambda f: f.mark is MarkSeen.UNREADABLE,
             verdict=Verdict.ASK_OPERATOR,
             because="what stands under our key is no mark",
-            why="Anybody who may edit the VM can write there. Rubbish is never read as far as it goes.",
+            why="Anybody who may edit the VM can write there. What cannot be read whole is not read at all.",
             remedy="look who wrote it, and remove it with the hypervisor's own tools",
         ),
         Rule(
@@ -135,7 +138,7 @@ OWNERSHIP: Part[Facts] = Part(
             when=lambda f: f.mark is MarkSeen.UNKNOWN_VERSION,
             verdict=Verdict.ASK_OPERATOR,
             because="its mark is of a version that this Xenios does not know",
-            why="A newer Xenios works here. What its marks mean is not guessed.",
+            why="A newer Xenios may have written it. What its marks mean is not guessed.",
             remedy="bring this installation up to date",
         ),
         Rule(
@@ -146,7 +149,7 @@ OWNERSHIP: Part[Facts] = Part(
             ),
             verdict=Verdict.ASK_OPERATOR,
             because="it carries our mark, and we have no record of it",
-            why="So it looks after the database was restored from an older copy. The VM may be newer than the record.",
+            why="This is what one sees after an older copy of the database was restored: the VM is newer.",
             remedy="adopt it, which writes the record again; or remove the mark to let it go",
         ),
         Rule(
@@ -198,7 +201,7 @@ OWNERSHIP: Part[Facts] = Part(
             verdict=Verdict.ASK_OPERATOR,
             because="we have a record of it, and it carries no mark",
             why="Somebody removed the mark, or reverted to a snapshot from before it was ours. One key does not open.",
-            remedy="adopt it again, or forget our record",
+            remedy="adopt it again, which begins without wishes; or forget our record",
         ),
         Rule(
             id="touch.mark-of-another-record",
@@ -206,7 +209,7 @@ OWNERSHIP: Part[Facts] = Part(
             verdict=Verdict.ASK_OPERATOR,
             because="its mark is ours and names another record than the one we have",
             why="The record or the mark is older than the other. Which of them is right, a person must say.",
-            remedy="adopt it again, or forget our record",
+            remedy="adopt it again, which begins without wishes; or forget our record",
         ),
         Rule(
             id="touch.mark-of-another-epoch",
@@ -214,7 +217,7 @@ OWNERSHIP: Part[Facts] = Part(
             verdict=Verdict.ASK_OPERATOR,
             because="its mark is from another time of custody than our record",
             why="An old snapshot was reverted to, or an old database restored. One of the two knows less.",
-            remedy="adopt it again, or forget our record",
+            remedy="adopt it again, which begins without wishes; or forget our record",
         ),
     ),
 )
@@ -276,7 +279,7 @@ KNOWLEDGE: Part[Facts] = Part(
             verdict=Verdict.WAIT,
             because="its host does not answer, so what it does is only remembered",
             why="A host that does not answer may run its VMs all the same.",
-            remedy="bring the host back, or let the pool take its VMs over",
+            remedy="bring the host back; do not start the VM elsewhere while it may still run there",
         ),
         Rule(
             id="touch.not-known-to-be-there",
@@ -290,7 +293,7 @@ KNOWLEDGE: Part[Facts] = Part(
             id="touch.not-listed-once",
             when=lambda f: f.sighting is Sighting.NOT_LISTED_ONCE,
             verdict=Verdict.WAIT,
-            because="the last view lacks it; a second one must confirm that it is gone",
+            because="the last view, a complete one, lacks it; another must confirm that it is gone",
             why="One answer may be wrong, or older than a move.",
             remedy="wait for the next complete view",
         ),
@@ -331,7 +334,7 @@ KNOWLEDGE: Part[Facts] = Part(
             when=lambda f: f.power is PowerSeen.UNRECOGNISED,
             verdict=Verdict.WAIT,
             because="the hypervisor tells a state of it that this version has no word for",
-            why="A newer hypervisor may know states that ours to act on are not.",
+            why="A newer hypervisor may know states in which acting does harm.",
             remedy="bring Xenios up to date; until then act with the hypervisor's own tools",
         ),
         Rule(
@@ -432,7 +435,7 @@ WISH: Part[Facts] = Part(
             verdict=Verdict.ASK_OPERATOR,
             because="it shall be destroyed, and was there before it was ours",
             why="What we did not make is not ours to destroy by a wish; whoever wants that says so for this very VM.",
-            remedy="release it; or destroy it by a request that names it and its disks",
+            remedy="take the wish back; or release it as it is; or destroy it by a request that names its disks",
         ),
         Rule(
             id="touch.shutting-down",
@@ -463,8 +466,8 @@ WISH: Part[Facts] = Part(
             when=lambda f: f.power is PowerSeen.PAUSED,
             verdict=Verdict.ASK_OPERATOR,
             because="somebody paused it",
-            why="A pause is somebody's intent in the middle of something. Nobody but him knows what follows.",
-            remedy="resume it by hand when that is over",
+            why="A pause is somebody's intent in the middle of something, also where we follow what others do.",
+            remedy="find out who paused it, and resume it by hand when the reason is gone",
         ),
         Rule(
             id="touch.suspended",
@@ -489,9 +492,9 @@ WISH: Part[Facts] = Part(
             id="touch.drift-followed",
             when=lambda f: f.wish_age is WishAge.MET_ONCE and f.drift is DriftPolicy.FOLLOW,
             verdict=Verdict.LEAVE_ALONE,
-            because="somebody changed it at the hypervisor, and we follow",
-            why="Who works at the hypervisor has a reason. Our record changes, and not the VM.",
-            remedy="set its drift policy to restore if it shall be kept as asked",
+            because="somebody changed it at the hypervisor, and we follow: what was asked before is void",
+            why="Who works at the hypervisor has a reason. Our record gives up the wish; the VM stays as it is.",
+            remedy="ask for it again, and set its drift policy to restore if it shall be kept so",
         ),
         Rule(
             id="touch.asleep",

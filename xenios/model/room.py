@@ -21,6 +21,8 @@ class HostRoom(msgspec.Struct, frozen=True, kw_only=True):
     vms_not_told: int
     """VMs among them whose memory or power state is not known. Unknown memory makes the declared sum a lower bound; a
     VM in an unknown state is counted as if it ran."""
+    all_vms_seen: bool
+    """False: VMs may be here that were not read, so the declared sum is a lower bound."""
     bytes_may_start: int | None
     """What the VMs that are off here but may start by themselves (autostart, HA, suspended) would take."""
     vms_may_start: int

@@ -108,12 +108,13 @@ def _room_table(target: TargetReport, width: int) -> Table:
     table: Table | None = None
     for room in target.rooms:
         not_told = f" +{room.vms_not_told} not told" if room.vms_not_told else ""
+        least = "" if room.all_vms_seen else "at least "
         free_style = "bold" if (room.bytes_free or 0) >= 0 else "bold red"
         cells: dict[str, Text | str] = {
             "Host": shown(names.get(room.host_uuid, room.host_uuid)),
             "Total": bytes_text(room.bytes_total),
             "Overhead": bytes_text(room.bytes_overhead),
-            "Declared": bytes_text(room.bytes_declared) + not_told,
+            "Declared": least + bytes_text(room.bytes_declared) + not_told,
             "Free: declared": bytes_text(room.bytes_free_declared),
             "Free: measured": bytes_text(room.bytes_free_measured),
             "Free: worst": Text(bytes_text(room.bytes_free), style=free_style),

@@ -302,9 +302,9 @@ def _left_alone(policy: CloudStack, vm: Vm, xenserver: bool) -> tuple[str, str]:
             "left alone: the name is not CloudStack's",
             "fullHostSync and deltaHostSync drop names that are not theirs",
         )
-    rule = "fullSync and deltaSync, name rule: the name is not CloudStack's"
+    rule = "fullSync, name rule: only names of user VMs (i-2-3-VM) are stopped for their form"
     if vm.power_state is PowerState.UNKNOWN:
         return "not known", rule
     if vm.power_state not in _ON:
         return "not reported: it is on no host", rule
-    return "left alone: the name is not CloudStack's", rule
+    return "left alone: the name has not the form of CloudStack's user VMs", rule
