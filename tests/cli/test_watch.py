@@ -154,17 +154,26 @@ async def test_a_target_that_cannot_be_read_does_not_end_the_others() -> None:
         assert target_of(served) in await watched.until("tag seen added")
         unreadable = [line for line in watched.lines if " could not be read: " in line]
         assert all(any(f" {target}: " in line for line in unreadable) for target in bad)
-        assert (await watched.end())[0] == 0
+        assert [line.count(str(EXAMPLE)) for line in unreadable if str(EXAMPLE) in line] == [1]
+        assert (await watched.end())[0] == 1
 
 
 async def test_a_reader_that_goes_away_ends_it() -> None:
-    async with serving(vms=5) as served, watching(target_of(served)) as watched:
+    await ended_by_its_reader(unread=(), status=0)
+
+
+async def test_a_reader_that_goes_away_does_not_hide_what_was_not_read() -> None:
+    await ended_by_its_reader(unread=(str(EXAMPLE),), status=1)
+
+
+async def ended_by_its_reader(*, unread: tuple[str, ...], status: int) -> None:
+    async with serving(vms=5) as served, watching(*unread, target_of(served)) as watched:
         await watched.until("watching")
         assert watched.process.stdout is not None
         watched.process.stdout._transport.close()  # type: ignore[attr-defined]
         await served.as_administrator(lambda api: api.VM.add_tags(halted(api), "seen"))
         async with asyncio.timeout(SECONDS_MAX):
-            assert await watched.process.wait() == 0
+            assert await watched.process.wait() == status
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
@@ -194,7 +203,8 @@ async def test_a_full_disk_under_the_output_ends_it_and_is_said() -> None:
 def test_a_file_cannot_be_watched() -> None:
     done = xenios("inspect", "--watch", str(EXAMPLE))
     assert done.code == 1
-    assert "cannot be watched: a database file tells what was" in done.out
+    assert "a database file cannot be watched: it tells what was" in done.out
+    assert done.out.count(str(EXAMPLE)) == 1
     assert "Traceback" not in done.said
 
 

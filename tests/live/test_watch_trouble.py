@@ -20,6 +20,7 @@ from xenios.drivers.kvm.observe import KvmObserver
 from xenios.drivers.kvm.pace import Pace
 from xenios.errors import TargetUnreadable
 from xenios.model.inventory import PowerState
+from xenios.model.update import UpdateSource
 
 pytestmark = pytest.mark.live
 
@@ -63,6 +64,7 @@ async def test_a_daemon_that_is_killed_and_started_again(steady: Guest) -> None:
         await seen.until(lambda: seen.silent, "silence")
         first = seen.updates[since]
         assert first.silent_since is not None
+        assert first.source is UpdateSource.CONNECTION
         assert first.failures[0].remedy
         assert "libvirtd" in first.because
         assert seen.view is not None

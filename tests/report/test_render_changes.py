@@ -59,6 +59,12 @@ def test_the_target_is_told_where_there_are_several() -> None:
     )
 
 
+def test_a_target_that_was_not_read_is_named_once() -> None:
+    unread = a_change(ChangeKind.NOT_READ, thing=Thing.PART, uuid="", name="nix.db", because="empty")
+    assert line(unread, target="nix.db").endswith("  nix.db: could not be read: empty\n")
+    assert line(unread, target="b.db").endswith("  b.db: nix.db could not be read: empty\n")
+
+
 @pytest.mark.parametrize(
     ("micros", "age"),
     [(-5, "0 ms"), (999_999, "999 ms"), (1_500_000, "1.5 s"), (3_600_000_000, "1 h 0 min")],
@@ -153,6 +159,10 @@ def test_differences_are_told_in_words(before: dict[str, Any], after: dict[str, 
         (
             a_change(ChangeKind.NOT_READ, thing=Thing.PART, uuid="", name="VDI records", because="refused"),
             "  VDI records could not be read: refused",
+        ),
+        (
+            a_change(ChangeKind.NOT_READ, thing=Thing.PART, uuid="", name="nix.db", because="empty"),
+            "  nix.db could not be read: empty",
         ),
         (a_change(ChangeKind.READ_AGAIN, thing=Thing.PART, uuid="", name="VDI records"), "can be read again"),
         (a_change(ChangeKind.GONE, name=" "), "VM without a name (uuid-1) is gone"),

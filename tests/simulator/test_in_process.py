@@ -224,3 +224,17 @@ async def test_the_same_pool_gives_the_same_bytes_in_each_run() -> None:
             return [answer.body for answer in said]
 
     assert await run() == await run()
+
+
+async def test_an_answer_is_as_long_as_the_asker_takes() -> None:
+    async with simulated_pool() as simulated:
+        door, place = InProcessTransport(simulated.pool), address_of(simulated, simulated.master)
+        body = call("system.listMethods")
+        whole = await door.post(place, "/jsonrpc", body, LIMIT_SECONDS, {})
+        size_bytes = len(whole.body)
+        assert (
+            await door.post(place, "/jsonrpc", body, LIMIT_SECONDS, {}, answer_bytes_max=size_bytes) == whole
+        )
+        with pytest.raises(TransportError) as raised:
+            await door.post(place, "/jsonrpc", body, LIMIT_SECONDS, {}, answer_bytes_max=size_bytes - 1)
+        assert raised.value.trouble is Trouble.TOO_LARGE

@@ -54,7 +54,14 @@ class Meddler:
         """False: no answer holds the whole pool, so it must be read class by class."""
 
     async def post(
-        self, base: Address, path: str, body: bytes, timeout_seconds: float, headers: Mapping[str, str]
+        self,
+        base: Address,
+        path: str,
+        body: bytes,
+        timeout_seconds: float,
+        headers: Mapping[str, str],
+        *,
+        answer_bytes_max: int | None = None,
     ) -> HttpAnswer:
         """See transport.py."""
         call = json.loads(body)
@@ -64,7 +71,9 @@ class Meddler:
         self.asked.append(method)
         if self.before is not None:
             await self.before(method)
-        answer = await self.inner.post(base, path, body, timeout_seconds, headers)
+        answer = await self.inner.post(
+            base, path, body, timeout_seconds, headers, answer_bytes_max=answer_bytes_max
+        )
         if self.change is None or answer.status != 200:
             return answer
         said = json.loads(answer.body)

@@ -275,6 +275,7 @@ async def test_a_restarted_toolstack_is_followed_on_without_any_vm_changing() ->
         silent = [update for update in seen.updates[already:] if update.silent_since is not None]
         assert silent
         assert all(update.failures for update in silent)
+        assert {update.source for update in silent} == {UpdateSource.CONNECTION}
         assert quiet_about_vms(seen.updates[already:])
         assert seen.vms == before
         watched.admin.session = (await watched.simulated.log_in()).session
@@ -427,12 +428,21 @@ class NothingAtOnce(InProcessTransport):
     """Answers event.from at once and with nothing, whatever time it was given."""
 
     async def post(
-        self, base: Address, path: str, body: bytes, timeout_seconds: float, headers: Mapping[str, str]
+        self,
+        base: Address,
+        path: str,
+        body: bytes,
+        timeout_seconds: float,
+        headers: Mapping[str, str],
+        *,
+        answer_bytes_max: int | None = None,
     ) -> HttpAnswer:
         """See transport.py."""
         call = json.loads(body)
         if call["method"] != "event.from" or not call["params"][2]:
-            return await super().post(base, path, body, timeout_seconds, headers)
+            return await super().post(
+                base, path, body, timeout_seconds, headers, answer_bytes_max=answer_bytes_max
+            )
         nothing = {"events": [], "token": call["params"][2], "valid_ref_counts": {}}
         return HttpAnswer(
             status=200, content_type="application/json", body=json.dumps({"result": nothing}).encode()

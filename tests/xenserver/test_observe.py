@@ -183,6 +183,22 @@ async def test_no_vm_at_all_is_never_believed() -> None:
     assert "no pool without one" in about(seen, "VM records")
 
 
+async def test_a_pool_that_tells_nothing_of_itself_is_said_once_and_as_of_a_live_pool() -> None:
+    async with watched_pool() as watched:
+
+        def nothing(method: str, result: Any) -> Any:
+            if method.endswith(".get_all_records"):
+                return {}
+            if method == "event.from":
+                return result | {"events": [], "valid_ref_counts": {}}
+            return result
+
+        watched.meddler.change = nothing
+        seen = await viewed(watched)
+    assert sorted(failure.what for failure in seen.failures) == ["VM records", "host records", "pool records"]
+    assert not [failure for failure in seen.failures if "database" in failure.remedy]
+
+
 async def test_one_record_with_odd_values_spoils_no_other() -> None:
     async with watched_pool(all_at_once=False) as watched:
         odd = watched.machine("Halted")

@@ -237,6 +237,12 @@ def test_a_pool_without_a_record_says_so(tmp_path: Path) -> None:
     collection = seen(tmp_path, pool=())
     assert collection.pool.uuid == ""
     assert [failure.what for failure in collection.failures] == ["the pool"]
+    assert "database" in collection.failures[0].remedy
+
+
+def test_a_pool_record_that_was_told_to_be_unread_is_not_told_again() -> None:
+    seen = collection_from(Records(), seen_at=0, source="", native_version="", unread={"pool"})
+    assert seen.failures == ()
 
 
 def test_figures_that_no_machine_can_have_do_no_harm(tmp_path: Path) -> None:

@@ -27,7 +27,8 @@ WIDTH_WITHOUT_TERMINAL = 140
 
 
 @click.command(
-    epilog="Exit status: 0 complete, 1 something could not be read (the report says what), 2 wrong usage."
+    epilog="Exit status: 0 complete, 1 something could not be read (the report says what; with --watch: a whole "
+    "target), 2 wrong usage."
 )
 @click.argument(
     "targets",

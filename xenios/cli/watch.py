@@ -34,13 +34,16 @@ Tell = Callable[[str, Change], None]
 
 
 def watch(targets: Sequence[str], *, as_json: bool, timeout_seconds: float, access: Access) -> int:
-    """Follows the targets until Ctrl-C. The exit status: 0, or 1 when no target is left that can be followed.
+    """Follows the targets until Ctrl-C. The exit status: 0, or 1 when some target could not be followed, or not on.
 
     Raises XeniosError when what changed cannot be written.
     """
     several = len(set(targets)) > 1
+    unread: set[str] = set()
 
     def tell(target: str, change: Change) -> None:
+        if _is_of_the_whole(change, target):
+            unread.add(target)
         if as_json:
             _print(render_change_json(change, target=target, told_at=now_micros()))
         else:
@@ -50,11 +53,11 @@ def watch(targets: Sequence[str], *, as_json: bool, timeout_seconds: float, acce
         run(_until_told_to_end(follow(targets, timeout_seconds=timeout_seconds, access=access, tell=tell)))
     except (KeyboardInterrupt, asyncio.CancelledError):
         click.echo("Stopped; nothing was changed by looking on.", err=True)
-        return 0
+        return 1 if unread else 0
     except ReaderGone as gone:
         if gone.trouble is not None:
             raise gone.trouble from gone
-        return 0
+        return 1 if unread else 0
     return 1
 
 
@@ -151,6 +154,11 @@ def _unreadable(name: str, error: XeniosError) -> Change:
         name=name,
         remedy=error.remedy,
     )
+
+
+def _is_of_the_whole(change: Change, target: str) -> bool:
+    """Whether it tells what `_unreadable` does: that nothing is heard of this target, or nothing more."""
+    return change.kind is ChangeKind.NOT_READ and change.thing is Thing.PART and change.name == target
 
 
 def _print(line: str) -> None:

@@ -11,7 +11,7 @@ import msgspec
 from xenios.decide.details import details_of, other_owners
 from xenios.decide.facts import Freeze, OwnerSeen, PowerSeen, Work, power_seen, work_on
 from xenios.decide.ownership import MarkSeen, mark_seen
-from xenios.decide.rules import Part, Rule, Table
+from xenios.decide.rules import Part, Rule, Table, nobody_thought_of_it
 from xenios.model.collection import Quality
 from xenios.model.decision import ManagerSeen, Refusal, Verdict
 from xenios.model.inventory import Answer, Host, Vm, VmKind
@@ -274,14 +274,7 @@ DOES_ANYBODY_ELSE_ANSWER: Part[AdoptionFacts] = Part(
             why="Adopting changes nothing but our mark.",
             remedy="adopt it if it shall be ours",
         ),
-        Rule(
-            id="adopt.nobody-thought-of-it",
-            when=lambda _: True,
-            verdict=Verdict.LEAVE_ALONE,
-            because="no rule says whether it may be",
-            why="What nobody thought of is left alone.",
-            remedy="report it: this row decides no case that we know of",
-        ),
+        nobody_thought_of_it("adopt"),
     ),
 )
 

@@ -8,7 +8,7 @@ Effects: none
 from xenios.decide.facts import Facts, Move, PowerChange, WishAge, Wished, WishedPlace, Work
 from xenios.decide.ownership import MarkSeen
 from xenios.decide.presence import Sighting
-from xenios.decide.rules import Part, Rule, Table
+from xenios.decide.rules import Part, Rule, Table, nobody_thought_of_it
 from xenios.model.collection import Quality
 from xenios.model.decision import Verdict
 from xenios.model.record import Custody, DriftPolicy
@@ -183,14 +183,7 @@ WHAT_FOLLOWS: Part[Facts] = Part(
             why="Most views change nothing.",
             remedy="nothing to do",
         ),
-        Rule(
-            id="changed.nobody-thought-of-it",
-            when=lambda _: True,
-            verdict=Verdict.LEAVE_ALONE,
-            because="no rule says what to do",
-            why="What nobody thought of is left alone.",
-            remedy="report it: this row decides no case that we know of",
-        ),
+        nobody_thought_of_it("changed"),
     ),
 )
 

@@ -10,7 +10,7 @@ import msgspec
 
 from xenios.decide.facts import Consent, Facts, Freeze, consent_for, freeze_of
 from xenios.decide.ownership import MarkSeen
-from xenios.decide.rules import Part, Rule, Table
+from xenios.decide.rules import Part, Rule, Table, nobody_thought_of_it
 from xenios.decide.view_history import PoolHistory, is_fresh
 from xenios.model.collection import Quality
 from xenios.model.decision import Verdict
@@ -112,14 +112,7 @@ MAY_WE_DISTURB: Table[HostFacts] = Table(
                     why="What is ours we may interrupt, within the budget.",
                     remedy="nothing to do",
                 ),
-                Rule(
-                    id="disturb.nobody-thought-of-it",
-                    when=lambda _: True,
-                    verdict=Verdict.LEAVE_ALONE,
-                    because="no rule says what to do",
-                    why="What nobody thought of is left alone.",
-                    remedy="report it: this row decides no case that we know of",
-                ),
+                nobody_thought_of_it("disturb"),
             ),
         ),
     ),

@@ -9,7 +9,7 @@ from enum import StrEnum
 import msgspec
 
 from xenios.decide.facts import Freeze
-from xenios.decide.rules import Part, Rule, Table
+from xenios.decide.rules import Part, Rule, Table, nobody_thought_of_it
 from xenios.model.collection import Collection, Quality
 from xenios.model.decision import Verdict
 from xenios.model.inventory import Answer, Host
@@ -196,14 +196,7 @@ DOES_IT_FIT: Part[PlacementFacts] = Part(
             why="Every row above is a reason against; none of them held.",
             remedy="nothing to do",
         ),
-        Rule(
-            id="here.nobody-thought-of-it",
-            when=lambda _: True,
-            verdict=Verdict.LEAVE_ALONE,
-            because="no rule says whether it may",
-            why="What nobody thought of is left alone.",
-            remedy="report it: this row decides no case that we know of",
-        ),
+        nobody_thought_of_it("here"),
     ),
 )
 

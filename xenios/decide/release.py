@@ -6,7 +6,7 @@ Effects: none
 from xenios.decide.facts import Facts, Freeze, Work
 from xenios.decide.ownership import MarkSeen
 from xenios.decide.presence import Sighting
-from xenios.decide.rules import Part, Rule, Table
+from xenios.decide.rules import Part, Rule, Table, nobody_thought_of_it
 from xenios.model.collection import Quality
 from xenios.model.decision import Verdict
 from xenios.model.record import Custody
@@ -140,14 +140,7 @@ CAN_IT_BE_NOW: Part[Facts] = Part(
             why="Whoever gave us a VM gets it back when he asks, exactly as it is.",
             remedy="nothing to do",
         ),
-        Rule(
-            id="release.nobody-thought-of-it",
-            when=lambda _: True,
-            verdict=Verdict.LEAVE_ALONE,
-            because="no rule says what to do",
-            why="What nobody thought of is left alone.",
-            remedy="report it: this row decides no case that we know of",
-        ),
+        nobody_thought_of_it("release"),
     ),
 )
 

@@ -11,7 +11,7 @@ Effects: none
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from xenios.model.decision import Decision, Refusal, Verdict
 
@@ -100,6 +100,18 @@ class Table(Generic[Facts]):
                     table=self.name, rule=rule.id, verdict=rule.verdict, facts=facts_as_pairs(facts)
                 )
         raise LookupError(f"no row of {self.name!r} matches {facts}")
+
+
+def nobody_thought_of_it(table_name: str) -> Rule[Any]:
+    """The last row of every table: it catches what nobody thought of, and leaves it alone."""
+    return Rule(
+        id=f"{table_name}.nobody-thought-of-it",
+        when=lambda _: True,
+        verdict=Verdict.LEAVE_ALONE,
+        because="no rule says what to do",
+        why="What nobody thought of is left alone.",
+        remedy="report it: this row decides no case that we know of",
+    )
 
 
 def filled(text: str, details: Mapping[str, str]) -> str:

@@ -23,7 +23,7 @@ from xenios.decide.facts import (
 )
 from xenios.decide.ownership import MarkSeen
 from xenios.decide.presence import Sighting
-from xenios.decide.rules import Part, Rule, Table
+from xenios.decide.rules import Part, Rule, Table, nobody_thought_of_it
 from xenios.model.collection import Quality
 from xenios.model.decision import Verdict
 from xenios.model.inventory import VmKind
@@ -517,21 +517,14 @@ WISH: Part[Facts] = Part(
             why="Every row above is a reason against; none of them held.",
             remedy="nothing to do",
         ),
-        Rule(
-            id="touch.nobody-thought-of-it",
-            when=lambda _: True,
-            verdict=Verdict.LEAVE_ALONE,
-            because="no rule says what to do",
-            why="What nobody thought of is left alone.",
-            remedy="report it: this row decides no case that we know of",
-        ),
+        nobody_thought_of_it("touch"),
     ),
 )
 
 MAY_WE_TOUCH: Table[Facts] = Table(
     name="touch",
     question="May we touch a VM?",
-    about="The first row that matches decides. One row acts; it comes when every reason against was passed over.",
+    about="The first row that matches decides. One row acts; it is reached when no reason above it holds.",
     facts=Facts,
     parts=(OWNERSHIP, PRESENCE, KNOWLEDGE, BRAKES, WISH),
 )

@@ -23,6 +23,8 @@ class UpdateSource(StrEnum):
     """Everything was read again."""
     POLL = "poll"
     """The hypervisor has no event for it; it was asked in turn."""
+    CONNECTION = "connection"
+    """The hypervisor told nothing: what is told is that it cannot be asked, or not as before."""
 
 
 class Update(msgspec.Struct, frozen=True, kw_only=True):

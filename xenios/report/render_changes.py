@@ -111,7 +111,9 @@ def render_change(change: Change, *, target: str, told_at: int) -> str:
     head = f"{_moment_text(change.seen_at)}  {_age_text(_age(change, told_at))}, {change.source.value}"
     place = f"{shown(target)}: " if target else ""
     remedy = f" (→ {shown(change.remedy)})" if change.remedy else ""
-    return f"{head:<52} {place}{_subject(change)}{_predicate(change)}{remedy}\n"
+    whole = change.thing is Thing.PART and change.name == target  # it was named before the colon
+    said = _predicate(change).lstrip() if whole else _subject(change) + _predicate(change)
+    return f"{head:<52} {place}{said}{remedy}\n"
 
 
 # --- the words of a line ---------------------------------------------------------------------------------------------

@@ -14,7 +14,6 @@ import json
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from io import StringIO
 from typing import Any
 
 import msgspec
@@ -26,9 +25,9 @@ from rich.text import Text
 from xenios.decide.explain import Change, Explanation, FactSaid, StepSaid
 from xenios.model.decision import Refusal, Severity, Verdict
 from xenios.report.explained import SCHEMA, Explained
+from xenios.report.terminal import drawn
 from xenios.report.words import plural, shown, time_text
 
-WIDTH_MIN = 60
 _LABEL_COLUMNS_MAX = 34
 
 
@@ -174,14 +173,15 @@ def _change_words(change: Change, said: Collection[str]) -> str:
 
 def render_explanation_text(explanation: Explanation, *, width: int, colour: bool) -> str:
     """One explanation as text of at most `width` columns, with ANSI colours or without."""
-    console, out = _console(width, colour=colour)
-    _print(console, explanation)
-    return _written(out)
+    return drawn(lambda console: _print(console, explanation), width=width, colour=colour)
 
 
 def render_explained_text(explained: Explained, *, width: int, colour: bool) -> str:
     """All explanations of one look as text."""
-    console, out = _console(width, colour=colour)
+    return drawn(lambda console: _print_explained(console, explained), width=width, colour=colour)
+
+
+def _print_explained(console: Console, explained: Explained) -> None:
     seen = f"{explained.source}; seen {time_text(explained.seen_at)}; {explained.status.upper()}"
     console.print(Text(shown(explained.target), style="bold"))
     console.print(Text(shown(seen), style="dim"))
@@ -194,26 +194,6 @@ def render_explained_text(explained: Explained, *, width: int, colour: bool) -> 
         _print(console, explanation)
     console.print()
     console.print(Text("Nothing was changed by this look.", style="dim"))
-    return _written(out)
-
-
-def _console(width: int, *, colour: bool) -> tuple[Console, StringIO]:
-    out = StringIO()
-    console = Console(
-        file=out,
-        width=max(WIDTH_MIN, width),
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        legacy_windows=False,
-    )
-    return console, out
-
-
-def _written(out: StringIO) -> str:
-    return "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
 
 
 def _print(console: Console, explanation: Explanation) -> None:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from io import StringIO
 from typing import Any
 
 import msgspec
@@ -36,9 +35,9 @@ from xenios.replay.told import (
     Told,
     VmEnd,
 )
+from xenios.report.terminal import drawn
 from xenios.report.words import NOT_TOLD, bytes_text, plural, shown
 
-WIDTH_MIN = 60
 _HAPPENS = "What happens"
 _WORDS_COLUMNS, _POLICY_COLUMNS = 36, 20
 """What the first columns need at least, and then each policy."""
@@ -72,22 +71,14 @@ def json_schema_of_replays() -> dict[str, Any]:
 
 def render_replay(replay: Replay, *, width: int, colour: bool) -> str:
     """The replay as text of at most `width` columns, with ANSI colours or without."""
-    out = StringIO()
-    console = Console(
-        file=out,
-        width=max(WIDTH_MIN, width),
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        legacy_windows=False,
-    )
+    return drawn(lambda console: _print_stories(console, replay), width=width, colour=colour)
+
+
+def _print_stories(console: Console, replay: Replay) -> None:
     for number, told in enumerate(replay.stories):
         if number:
             console.print()
         _print_story(console, told)
-    return "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
 
 
 def time_of(seconds: int) -> str:

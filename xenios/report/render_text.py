@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from io import StringIO
 
 from rich.console import Console
 from rich.padding import Padding
@@ -23,6 +22,7 @@ from xenios.model.inventory import Answer
 from xenios.report.render_text_details import details_of
 from xenios.report.render_text_tables import capability_table, name_of, tables_of
 from xenios.report.schema import Report, Summary, TargetReport, VmReport
+from xenios.report.terminal import drawn
 from xenios.report.words import ADOPTION_WORDS, adoption_words, bytes_text, plural, shown, time_text
 
 SUBJECTS_SHOWN_MAX = 12
@@ -32,21 +32,13 @@ _SEVERITY_STYLE = {Severity.CRITICAL: "bold red", Severity.WARNING: "yellow", Se
 
 def render_text(report: Report, *, width: int, colour: bool, details: bool = False) -> str:
     """The report as text of at most `width` columns, with ANSI colours or without."""
-    out = StringIO()
-    console = Console(
-        file=out,
-        width=max(60, width),
-        force_terminal=colour,
-        color_system="standard" if colour else None,
-        highlight=False,
-        markup=False,
-        emoji=False,
-        legacy_windows=False,
-    )
+    return drawn(lambda console: _print_report(console, report, details=details), width=width, colour=colour)
+
+
+def _print_report(console: Console, report: Report, *, details: bool) -> None:
     for target in report.targets:
         _print_target(console, target, report.compare, details=details)
     _print_closing(console, report)
-    return "\n".join(line.rstrip() for line in out.getvalue().split("\n"))
 
 
 def _print_target(console: Console, target: TargetReport, compare: str | None, *, details: bool) -> None:

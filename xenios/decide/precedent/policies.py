@@ -9,7 +9,7 @@ from xenios.decide.precedent.cloudstack_4_22 import CloudStack422
 
 PRECEDENTS: tuple[CloudStack, ...] = (
     CloudStack402(),
-    CloudStack402(name=CLOUDSTACK_4_0_2_PATCHED, title="CloudStack 4.0.2, patched", patched=True),
+    CloudStack402(name=CLOUDSTACK_4_0_2_PATCHED, title="CloudStack 4.0.2 with the patch", patched=True),
     CloudStack422(),
 )
 POLICIES = tuple(policy.name for policy in PRECEDENTS)

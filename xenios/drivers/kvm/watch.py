@@ -368,7 +368,7 @@ def _of_surroundings(
 def _silence(since: int, because: str, remedy: str) -> Update:
     return Update(
         seen_at=now_micros(),
-        source=UpdateSource.EVENT,
+        source=UpdateSource.CONNECTION,
         because=because,
         silent_since=since,
         failures=(ReadFailure(what="everything", because=because, remedy=remedy),),

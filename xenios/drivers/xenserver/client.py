@@ -77,7 +77,14 @@ class HttpTransport:
         self._http: aiohttp.ClientSession | None = None
 
     async def post(
-        self, base: Address, path: str, body: bytes, timeout_seconds: float, headers: Mapping[str, str]
+        self,
+        base: Address,
+        path: str,
+        body: bytes,
+        timeout_seconds: float,
+        headers: Mapping[str, str],
+        *,
+        answer_bytes_max: int | None = None,
     ) -> HttpAnswer:
         """See transport.py."""
         http = self._connections()
@@ -97,7 +104,9 @@ class HttpTransport:
             ) as answer:
                 media_type = answer.headers.get("Content-Type", "").partition(";")[0].strip().lower()
                 return HttpAnswer(
-                    status=answer.status, content_type=media_type, body=await _whole_body(answer)
+                    status=answer.status,
+                    content_type=media_type,
+                    body=await _whole_body(answer, answer_bytes_max or ANSWER_BYTES_MAX),
                 )
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as error:
             trouble = _trouble(error, base)
@@ -185,14 +194,14 @@ class _PatientResolver(AbstractResolver):
             self._threads.stop()
 
 
-async def _whole_body(answer: aiohttp.ClientResponse) -> bytes:
-    if (answer.content_length or 0) > ANSWER_BYTES_MAX:
+async def _whole_body(answer: aiohttp.ClientResponse, bytes_max: int) -> bytes:
+    if (answer.content_length or 0) > bytes_max:
         raise TransportError(Trouble.TOO_LARGE)
     pieces: list[bytes] = []
     size_bytes = 0
     async for piece in answer.content.iter_any():
         size_bytes += len(piece)
-        if size_bytes > ANSWER_BYTES_MAX:
+        if size_bytes > bytes_max:
             raise TransportError(Trouble.TOO_LARGE)
         pieces.append(piece)
     return b"".join(pieces)

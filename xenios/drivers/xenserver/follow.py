@@ -288,7 +288,7 @@ class Follower:
         failure = ReadFailure(what="the pool", because=str(error), remedy=error.remedy)
         return Update(
             seen_at=self._time.now(),
-            source=UpdateSource.EVENT,
+            source=UpdateSource.CONNECTION,
             because=str(error),
             failures=(failure,),
             silent_since=self._heard_at,

@@ -59,7 +59,7 @@ class DatabaseObserver:
     def watch(self) -> AsyncGenerator[Update, None]:
         """Raises XeniosError: nothing happens in a file."""
         raise XeniosError(
-            f"{self._path} cannot be watched: a database file tells what was, not what happens",
+            "a database file cannot be watched: it tells what was, not what happens",
             remedy="give --watch the pool itself (xenserver://user@host), or leave --watch out",
         )
 

@@ -20,7 +20,6 @@ _PINNING = (
     "give what it prints with --fingerprint"
 )
 _WAY = "check the address and the port (443, or 80 for xenserver+http), the way to that host and its firewall"
-_TOOLSTACK = "xe-toolstack-restart on that host cures most of this; VMs run on meanwhile"
 _TEXT_MAX = 300
 
 
@@ -67,11 +66,10 @@ class MethodRefused(Exception):
 
 _UNREACHABLE: dict[Trouble, str] = {
     Trouble.REFUSED: "check the port, and whether XAPI runs there (it is away for a minute when the toolstack "
-    "restarts); a host with https_only has no port 80: use xenserver:// then",
+    "restarts)",
     Trouble.UNREACHABLE: _WAY,
     Trouble.NAME_UNKNOWN: "check the spelling, or give the address",
-    Trouble.SILENT: f"{_WAY}; a pool member that has lost its master hangs like this, and so does plain HTTP that is "
-    "asked for HTTPS; or give it longer with --timeout",
+    Trouble.SILENT: f"{_WAY}; or give it longer with --timeout; a pool member that has lost its master hangs like this",
     Trouble.UNTRUSTED: "a XenServer host signs its certificate itself. Compare its fingerprint with the real one: "
     + _PINNING,
     Trouble.EXPIRED: "check the clocks of both machines, or renew it on the host; or pin it: " + _PINNING,
@@ -82,10 +80,15 @@ _UNREACHABLE: dict[Trouble, str] = {
     Trouble.TLS_TOO_OLD: "update the host, or read its database file instead (xe pool-dump-database)",
     Trouble.TLS_EXPECTED: "write xenserver:// instead of xenserver+http://",
     Trouble.NOT_HTTP: "check the port: 443, or 80 for xenserver+http",
-    Trouble.BROKEN_OFF: "the toolstack may be restarting: try again in a minute; if it speaks HTTPS only, "
-    "write xenserver://",
+    Trouble.BROKEN_OFF: "the toolstack may be restarting: try again in a minute",
     Trouble.TOO_LARGE: "check that this is a XenServer host",
 }
+_BY_HTTPS = {Trouble.SILENT: ", and so does plain HTTP that is asked for HTTPS"}
+_BY_HTTP = {
+    Trouble.REFUSED: "; a host with https_only has no port 80: use xenserver:// then",
+    Trouble.BROKEN_OFF: "; if it speaks HTTPS only, write xenserver://",
+}
+"""What there is to say only to somebody who asked in this way."""
 
 _AS_IT_IS = "see what the host's /var/log/xensource.log says at this time"
 _REFUSED: dict[str, tuple[str, str]] = {
@@ -152,17 +155,21 @@ _WAITED_FOR = frozenset(
         "TOO_MANY_PENDING_TASKS",
     }
 )
+_NO_XENSERVER = "this is no XenServer host: check the address and the port"
+_IN_BETWEEN = "a proxy or load balancer may stand in between that reaches no host: name the host itself"
 _STATUS_REMEDIES = {
     **dict.fromkeys(
         (301, 302, 307, 308), "it sends askers elsewhere, where a password does not follow: name that place"
     ),
-    **dict.fromkeys((404, 405), "this is no XenServer host: check the address and the port"),
     401: "something in between asks for a login of its own: name the host itself",
     403: "something in between forbids it: name the host itself",
     407: "a proxy stands in between: name the host itself",
     429: "ask less often, or have the pool's administrator raise the limit for this user agent (xenios)",
     431: "this is a defect of Xenios: report it",
-    503: "the host or something before it has too much to do: try again in a minute",
+    500: "if this is a XenServer host, xe-toolstack-restart on it cures most of this; VMs run on meanwhile. If not, "
+    "check the address and the port",
+    **dict.fromkeys((502, 504), _IN_BETWEEN),
+    503: f"{_IN_BETWEEN}; or what answers has too much to do: try again in a minute",
 }
 
 
@@ -176,7 +183,8 @@ def unreachable(
 ) -> PoolUnreachable:
     """No answer, in words. `role` says how we came to ask there."""
     who = f"{address}, {role}," if role else str(address)
-    remedy = _UNREACHABLE[error.trouble]
+    only_here = _BY_HTTPS if address.secure else _BY_HTTP
+    remedy = _UNREACHABLE[error.trouble] + only_here.get(error.trouble, "")
     match error.trouble:
         case Trouble.SILENT:
             said = f"{who} did not answer within {timeout_seconds:.3g} s"
@@ -190,11 +198,11 @@ def unreachable(
     return PoolUnreachable(said, remedy=remedy, trouble=error.trouble)
 
 
-def no_time_left(address: Address, method: str) -> PoolSilent:
-    """The time for a whole piece of work is over before this question of it was asked."""
+def no_time_left(address: Address, method: str, timeout_seconds: float) -> PoolSilent:
+    """The time for a whole piece of work was over before this question of it was answered."""
     return PoolSilent(
-        f"no time was left to ask {address} for {method}",
-        remedy="give it longer with --timeout",
+        f"no time was left of {timeout_seconds:g} s while asking {address} for {method}",
+        remedy="give it longer with --timeout; what keeps a host from answering, its /var/log/xensource.log says",
         trouble=Trouble.SILENT,
     )
 
@@ -232,9 +240,11 @@ def no_xapi(address: Address, because: str) -> AnswerUnreadable:
 
 def bad_status(address: Address, method: str, status: int) -> AnswerUnreadable:
     """HTTP's own "no"; XAPI's come with status 200."""
+    # Whoever was logged in has found a XenServer host.
+    remedy = _NO_XENSERVER if method == LOGIN else _IN_BETWEEN
     return AnswerUnreadable(
         f"{address} answers {method} with HTTP status {status}",
-        remedy=_STATUS_REMEDIES.get(status, _TOOLSTACK),
+        remedy=_STATUS_REMEDIES.get(status, remedy),
     )
 
 

@@ -58,6 +58,10 @@ API_VERSION = "1.1"
 CALLS_AT_ONCE = 8
 LOGIN_SECONDS_MIN = 12.0
 """What one host gets to answer a login, if there is as much: XAPI sleeps up to 10 s over a wrong password."""
+LOGIN_BYTES_MAX = 2**20
+"""No login needs a thousandth of it; the web page of something else fits, so that it can be told for what it is."""
+SESSION_CHARACTERS_MAX = 1024
+"""XAPI's references have 46 characters."""
 LOGOUT_SECONDS_MAX = 3.0
 ADDRESSES_MAX = 64
 """A pool has at most 64 hosts."""
@@ -67,6 +71,8 @@ BACKOFF_SECONDS_MAX = 30.0
 _SESSION_OVER = frozenset({"SESSION_INVALID", "HOST_IS_SLAVE"})
 _MAY_BE_OLD = frozenset({404, 405, 500, 501})
 """How hosts without /jsonrpc answer it."""
+_ROUNDING_SECONDS = 0.1
+"""A time-out may come so much too early."""
 
 
 def backoff_seconds(attempt: int, chance: Callable[[], float]) -> float:
@@ -187,7 +193,7 @@ class XapiClient:
         self._refuse_unless_listed(method)
         seconds = self.timeout_seconds if timeout_seconds is None else timeout_seconds
         if seconds <= 0:
-            raise pool_errors.no_time_left(self._address, method)
+            raise pool_errors.no_time_left(self._address, method, self.timeout_seconds)
         with self._errors_in_words(method, seconds):
             ends_at = _now() + seconds
             async with asyncio.timeout_at(ends_at):
@@ -259,7 +265,14 @@ class XapiClient:
         xml = where.encoding is _Encoding.XML
         request = xml_request(method, params) if xml else json_request(method, params)
         headers = {"Content-Type": "text/xml" if xml else "application/json"}
-        answer = await self._transport.post(where.address, where.encoding.value, request, seconds, headers)
+        answer = await self._transport.post(
+            where.address,
+            where.encoding.value,
+            request,
+            seconds,
+            headers,
+            answer_bytes_max=LOGIN_BYTES_MAX if method == LOGIN else None,
+        )
         self._doubted_at = None
         if answer.status != 200:
             if not where.address.secure and answer.status == 400 and b"HTTPS" in answer.body:
@@ -269,13 +282,16 @@ class XapiClient:
 
     @contextlib.contextmanager
     def _errors_in_words(self, method: str, seconds: float) -> Iterator[None]:
+        ends_at = _now() + seconds
         try:
             yield
-        except TransportError as error:
-            raise pool_errors.unreachable(self._address, error, seconds) from error
-        except TimeoutError as error:
-            silent = TransportError(Trouble.SILENT)
-            raise pool_errors.unreachable(self._address, silent, seconds) from error
+        except (TransportError, TimeoutError) as error:
+            trouble = error if isinstance(error, TransportError) else TransportError(Trouble.SILENT)
+            only_the_rest = seconds < self.timeout_seconds and _now() > ends_at - _ROUNDING_SECONDS
+            if trouble.trouble is Trouble.SILENT and only_the_rest and self._epoch > 0:
+                # It let us in and was now given less than the whole time: that it is away is not what this shows.
+                raise pool_errors.no_time_left(self._address, method, self.timeout_seconds) from error
+            raise pool_errors.unreachable(self._address, trouble, seconds) from error
         except ApiFailure as failure:
             raise pool_errors.refused(self._address, method, failure) from failure
         except UnreadableAnswer as error:
@@ -389,6 +405,14 @@ class XapiClient:
         return pool_errors.no_xapi(address, str(error))
 
     async def _authenticate(self, address: Address, encoding: _Encoding, seconds: float) -> str:
+        """A session's reference. Raises as `_log_in_at` does, and UnreadableAnswer, _BadStatus."""
+        reference = await self._ask_for_session(address, encoding, seconds)
+        if len(reference) > SESSION_CHARACTERS_MAX:
+            because = f"the session that it gives has a name of {len(reference):,} characters"
+            raise pool_errors.no_xapi(address, because)
+        return reference
+
+    async def _ask_for_session(self, address: Address, encoding: _Encoding, seconds: float) -> str:
         where = _Session("", 0, address, encoding)
         ends_at = _now() + seconds
         password = self._password.reveal()

@@ -156,13 +156,10 @@ class _Translation:
         """The pool; a database without one is read, and says so."""
         ref_and_pool = next(iter(self.records.pool.items()), None)
         if ref_and_pool is None:
-            self.failures.append(
-                ReadFailure(
-                    what="the pool",
-                    because="there is no pool record among what could be read",
-                    remedy="check that this is the database of a pool's master",
-                )
-            )
+            if "pool" not in self.unread:  # otherwise whoever read it has told why it is lacking
+                because = "there is no pool record among what could be read"
+                remedy = "check that this is the database of a pool's master"
+                self.failures.append(ReadFailure(what="the pool", because=because, remedy=remedy))
             return Pool(uuid="", name="", kind=HypervisorKind.XENSERVER, native_version=native_version)
         pool = ref_and_pool[1]
         master = self.records.host.get(pool.master)

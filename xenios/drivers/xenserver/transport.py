@@ -80,9 +80,19 @@ class Transport(Protocol):
     """Carries one question at a time to an address; many may be under way at once."""
 
     async def post(
-        self, base: Address, path: str, body: bytes, timeout_seconds: float, headers: Mapping[str, str]
+        self,
+        base: Address,
+        path: str,
+        body: bytes,
+        timeout_seconds: float,
+        headers: Mapping[str, str],
+        *,
+        answer_bytes_max: int | None = None,
     ) -> HttpAnswer:
-        """Posts the body and waits for the whole answer. Raises TransportError and nothing else."""
+        """Posts the body and waits for the whole answer. Raises TransportError and nothing else.
+
+        `answer_bytes_max`: a longer answer is TOO_LARGE; None: what the transport takes at most.
+        """
 
     async def close(self) -> None:
         """Lets go of every connection; safe to call twice."""
