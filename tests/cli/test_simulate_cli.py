@@ -6,7 +6,9 @@ Effects: starts processes of its own, opens sockets on loopback, writes temporar
 import contextlib
 import hashlib
 import json
+import os
 import re
+import shlex
 import signal
 import ssl
 import subprocess
@@ -20,7 +22,7 @@ import pytest
 import trustme
 import XenAPI
 
-from tests.support.command import SECONDS_MAX, command_line, environment, xenios
+from tests.support.command import ROOT, SECONDS_MAX, command_line, environment, xenios
 from tests.support.database_files import EXAMPLE, REAL
 from tests.support.xapi_replies import records
 
@@ -201,8 +203,11 @@ def test_a_port_that_is_taken_is_told() -> None:
         (["xenserver", "--speed", "-1"], 2, "--speed"),
         (["xenserver", "--speed", "inf"], 2, "no number to reckon with"),
         (["xenserver", "--login-delay", "nan"], 2, "no number to reckon with"),
+        (["xenserver", "--user", ""], 2, "'' is no name"),
+        (["xenserver", "--user", "ro\not"], 2, "is no name"),
         (["xenserver", "--key", "x"], 2, "--key needs --certificate"),
         (["xenserver", "--certificate", "nothing.pem"], 1, "cannot read nothing.pem"),
+        (["xenserver", "--certificate", "/dev/zero"], 1, "/dev/zero is not a regular file"),
         (["xenserver", "--certificate", str(EXAMPLE)], 1, "cannot use the certificate"),
         (["xenserver", "--database", "nothing.db"], 1, "cannot read nothing.db: No such file"),
         (["xenserver", "--database", "."], 1, "Is a directory"),
@@ -210,6 +215,8 @@ def test_a_port_that_is_taken_is_told() -> None:
         (["xenserver", "--database", str(EXAMPLE), "--vms", "3"], 2, "--vms cannot be had with --database"),
         (["xenserver", "--script", "nothing.toml"], 1, "cannot read nothing.toml"),
         (["xenserver", "--script", __file__], 1, "is not TOML"),
+        (["xenserver", "--script", "."], 1, "cannot read .: Is a directory"),
+        (["xenserver", "--script", "/dev/zero"], 1, "/dev/zero is not a regular file"),
         (["xenserver", "--journal", "nothing/journal"], 1, "cannot write the journal nothing/journal"),
     ],
 )
@@ -221,12 +228,64 @@ def test_a_mistake_is_told_in_words(words: list[str], code: int, because: str, t
     assert done.out == ""
 
 
-def test_a_script_about_a_host_that_is_not_there(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("text", "because"),
+    [
+        ('[[moments]]\nat_seconds = 1\ndo = "the host dies"\nhost = "nobody"', "has no host 'nobody'"),
+        ('[[calls]]\nhang = true\nhost = "xcp-zzz"', "has no host 'xcp-zzz'"),
+        ('[[calls]]\nhang = true\nmethod = "VM.nonexist"', "no call is named 'VM.nonexist'"),
+        ('[[moments]]\nat_seconds = 0.5\ndo = "roll back the database"', "has no saved database"),
+        ('[[moments]]\nat_seconds = 0.5\ndo = "restart the toolstack"\nseconds = inf', "seconds is inf"),
+        ("a=" + "[" * 100_000, "nests lists or tables too deeply"),
+        ("a=" + "[" * 900 + "]" * 900, "nests lists or tables too deeply"),
+        ("# " + "x" * (1 << 20), "has more than 1,048,576 bytes"),
+    ],
+    ids=lambda text: text[:40],
+)
+def test_a_script_that_cannot_be_played(text: str, because: str, tmp_path: Path) -> None:
     script = tmp_path / "faults.toml"
-    script.write_text('[[moments]]\nat_seconds = 1\ndo = "the host dies"\nhost = "nobody"\n')
-    done = xenios("simulate", "xenserver", "--script", str(script))
+    script.write_text(text)
+    done = xenios("simulate", "xenserver", "--vms", "0", "--script", str(script))
     assert done.code == 1
-    assert "has no host 'nobody'" in done.err
+    assert because in done.err
+    assert len(done.err.splitlines()) == 2, done.err  # what is wrong, and what to do
+    assert done.out == ""
+
+
+def test_a_script_may_be_long_but_not_longer(tmp_path: Path) -> None:
+    script = tmp_path / "faults.toml"
+    script.write_text("#".ljust(1 << 20))
+    with simulation("--vms", "0", "--script", str(script)) as simulated:
+        assert simulated.end() == 0
+
+
+def test_a_pipe_is_no_script_and_nobody_waits_for_it(tmp_path: Path) -> None:
+    pipe = tmp_path / "faults.toml"
+    os.mkfifo(pipe)
+    done = xenios("simulate", "xenserver", "--vms", "0", "--script", str(pipe))
+    assert done.code == 1
+    assert f"{pipe} is not a regular file" in done.err
+
+
+def test_the_url_says_a_strange_user_as_inspect_reads_it() -> None:
+    with simulation("--vms", "0", "--user", "Zoë@home:1") as simulated:
+        [look] = [line for line in simulated.said if line.startswith("look at it: ")]
+        assert "xenserver+http://Zo%C3%AB%40home%3A1@127.0.0.1:" in look
+        target = shlex.split(look)[-1]
+        done = xenios("inspect", target, "--json", env={"XENIOS_PASSWORD": "xenios"})
+        assert done.code == 0, done.err
+
+
+def test_the_sample_of_the_page_is_what_is_printed() -> None:
+    page = (ROOT / "docs" / "simulator.md").read_text(encoding="utf-8")
+    [(words, sample)] = re.findall(r"```\n\$ xenios simulate xenserver (.*)\n((?:.+\n)+)```", page)
+    with simulation(*shlex.split(words)) as simulated:
+        said = "\n".join(simulated.said)
+
+    def without_port(text: str) -> str:
+        return re.sub(r"(?<=127\.0\.0\.\d):\d+", ":PORT", text)
+
+    assert without_port(said) == without_port(sample.rstrip("\n"))
 
 
 def test_a_script_that_is_no_text(tmp_path: Path) -> None:

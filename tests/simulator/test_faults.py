@@ -11,7 +11,9 @@ import pytest
 from tests.support.simulated import Client, Simulated, simulated_pool
 from xenios.errors import XeniosError
 from xenios.simulator.api_error import ApiError, ConnectionCut
+from xenios.simulator.dispatch import IMPLEMENTED
 from xenios.simulator.faults import CallFault, Happening, Moment, Script, parse_script
+from xenios.simulator.operations import IMPORTED
 
 
 async def outcomes(client: Client, method: str, times: int, *params: Any) -> str:
@@ -228,6 +230,10 @@ host = "xs-02"
 """
 
 
+SAVE = 'do = "save the database"'
+ROLL_BACK = 'do = "roll back the database"'
+
+
 def test_a_script_is_read() -> None:
     script = parse_script(SCRIPT, "trouble.toml")
     assert script.calls == (
@@ -254,10 +260,41 @@ def test_a_script_is_read() -> None:
         ("[[calls]]\nhang = true\ntimes = -1", "times is -1"),
         ('[[moments]]\nat_seconds = 1\ndo = "explode"', "explode"),
         ('[[moments]]\nat_seconds = 1\ndo = "the host dies"', "needs a host"),
-        ('[[moments]]\nat_seconds = -1\ndo = "save the database"', "negative time"),
+        ('[[moments]]\nat_seconds = -1\ndo = "save the database"', "at_seconds is -1"),
         ('[[moments]]\ndo = "save the database"', "at_seconds"),
         ("[weather]\nrain = true", "weather"),
+        ("a=" + "[" * 100_000, "too deeply"),
+        ("a=" + "[" * 900 + "]" * 900, "too deeply"),
+        ("a=" + "{b=" * 900 + "1" + "}" * 900, "too deeply"),
+        (f"[[calls]]\nhang = true\nskip = {'9' * 5000}", "a number with too many digits"),
+        (f"[[calls]]\nhang = true\nskip = 0x{'f' * 5000}", "number 1 .*skip has too many digits"),
+        ("[[calls]]\nhang = true\ntimes = 1000000001", "times is 1000000001"),
+        ("[[calls]]\ncut_after_bytes = 10000000000", "cut_after_bytes is 1"),
+        *[
+            (f"[[calls]]\nhang = true\n{key} = {value}", f"number 1 of .*calls.*: {key} is {told}")
+            for key in ("delay_seconds", "from_seconds", "until_seconds")
+            for value, told in (("nan", "nan"), ("inf", "inf"), ("-inf", "-inf"), ("1e300", r"1e\+300"))
+        ],
+        ("[[calls]]\nhang = true\nprobability = nan", "probability is nan"),
+        *[
+            (f'[[moments]]\ndo = "save the database"\nat_seconds = {value}', "at_seconds is")
+            for value in ("nan", "inf", "31536001")
+        ],
+        *[
+            (f'[[moments]]\nat_seconds = 1\ndo = "restart the toolstack"\nseconds = {value}', "seconds is")
+            for value in ("nan", "inf", "1e300", "-1")
+        ],
+        (f"[[moments]]\nat_seconds = 0.5\n{ROLL_BACK}", "number 1 of .*moments.* has no saved database"),
+        (
+            f"[[moments]]\nat_seconds = 1\n{ROLL_BACK}\n[[moments]]\nat_seconds = 2\n{SAVE}",
+            "number 1 of .*moments.* has no saved database",
+        ),
+        (
+            f"[[moments]]\nat_seconds = 1\n{ROLL_BACK}\n[[moments]]\nat_seconds = 1\n{SAVE}",
+            "number 1 of .*moments.* has no saved database",
+        ),
     ],
+    ids=lambda text: text[:80],
 )
 def test_a_bad_script_is_refused_in_words_that_help(text: str, told: str) -> None:
     with pytest.raises(XeniosError, match=told) as error:
@@ -266,10 +303,69 @@ def test_a_bad_script_is_refused_in_words_that_help(text: str, told: str) -> Non
     assert error.value.remedy
 
 
-async def test_a_script_that_names_an_unknown_host_is_refused() -> None:
-    moment = Moment(at_seconds=1, do=Happening.DIE, host="nowhere")
-    with pytest.raises(XeniosError, match="no host 'nowhere'") as error:
-        async with simulated_pool(script=Script(moments=(moment,))):
+@pytest.mark.parametrize(
+    "moments", [((1, SAVE), (2, ROLL_BACK)), ((2, ROLL_BACK), (1, SAVE)), ((0, SAVE), (0, ROLL_BACK))]
+)
+def test_a_rollback_after_a_save_is_taken_in_whatever_order_it_is_written(
+    moments: tuple[tuple[int, str], ...],
+) -> None:
+    text = "\n".join(f"[[moments]]\nat_seconds = {at}\n{do}" for at, do in moments)
+    assert len(parse_script(text, "trouble.toml").moments) == 2
+
+
+@pytest.mark.parametrize(
+    ("pattern", "remedy"),
+    [
+        ("VM.nonexist", "system.listMethods names all calls"),
+        ("VM.strat", "did you mean VM.start?"),
+        ("vm.start", "did you mean VM.start? capital letters count"),
+        ("vm.*", "capital letters count"),
+        ("*.get_al", "names all calls"),
+        ("", "names all calls"),
+    ],
+)
+def test_a_pattern_that_fits_no_call_is_refused(pattern: str, remedy: str) -> None:
+    with pytest.raises(XeniosError, match=r"number 1 of \[\[calls\]\]: no call is named") as error:
+        parse_script(f'[[calls]]\nmethod = "{pattern}"\nhang = true', "trouble.toml")
+    assert repr(pattern) in str(error.value)
+    assert remedy in error.value.remedy
+
+
+def test_a_pattern_without_measure_is_refused() -> None:
+    with pytest.raises(XeniosError, match="method has 100,000 characters"):
+        parse_script(f'[[calls]]\nmethod = "{"*a" * 50_000}"\nhang = true', "trouble.toml")
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        *["*", "VM.start", "VBD.*", "*.get_all_records", "VDI.get_all_records", "event.from", "event.*"],
+        *["session.*", "session.login_with_password", "pool.is_slave", "host.is_in_emergency_mode"],
+        *["Async.VM.start", "Async.*", "VM_start", "V[BD]*.get_all", "VM.get_name_labe?", "role.get_all"],
+        *["system.listMethods", "system.*", "*.set_*", "VM.add_to_other_config", "Bond.get_all_records"],
+    ],
+)
+def test_a_pattern_that_fits_some_call_is_taken(pattern: str) -> None:
+    script = parse_script(f'[[calls]]\nmethod = "{pattern}"\nhang = true', "trouble.toml")
+    assert script.calls[0].method == pattern
+
+
+def test_whatever_the_pool_answers_may_stand_in_a_script() -> None:
+    assert IMPORTED
+    text = "\n".join(f'[[calls]]\nmethod = "{name}"\nhang = true' for name in sorted(IMPLEMENTED))
+    assert len(parse_script(text, "trouble.toml").calls) == len(IMPLEMENTED) > 50
+
+
+@pytest.mark.parametrize(
+    ("script", "where"),
+    [
+        (Script(moments=(Moment(at_seconds=1, do=Happening.DIE, host="nowhere"),)), r"1 of \[\[moments\]\]"),
+        (Script(calls=(CallFault(hang=True), CallFault(host="nowhere", cut=True))), r"2 of \[\[calls\]\]"),
+    ],
+)
+async def test_a_script_that_names_an_unknown_host_is_refused(script: Script, where: str) -> None:
+    with pytest.raises(XeniosError, match=f"number {where} of the script: .* no host 'nowhere'") as error:
+        async with simulated_pool(script=script):
             pass
     assert "its hosts are" in error.value.remedy
 
@@ -320,3 +416,41 @@ async def test_rolling_back_needs_a_saved_database() -> None:
     async with simulated_pool() as simulated:
         with pytest.raises(XeniosError, match="no saved database"):
             simulated.pool.roll_back_database()
+
+
+async def test_a_moment_that_cannot_be_is_told_in_one_line_and_the_others_happen(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    script = Script(
+        moments=(
+            Moment(at_seconds=1, do=Happening.ROLL_BACK),
+            Moment(at_seconds=2, do=Happening.RESTART, seconds=60),
+        )
+    )
+    async with simulated_pool(script=script) as simulated:
+        await simulated.clock.advance(3)
+        assert simulated.pool.refuses_connections(simulated.master)
+    [line] = caplog.messages
+    assert line.startswith("'roll back the database' at 1 seconds did not happen: there is no saved database")
+    assert "\n" not in line
+
+
+async def test_a_moment_is_about_the_host_that_had_the_name_at_the_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with simulated_pool(hosts=2) as before:
+        name = before.pool.tables.get("host", before.supporters[0])["name_label"]
+    moments = (
+        Moment(at_seconds=10, do=Happening.HANG, host=name),
+        Moment(at_seconds=20, do=Happening.MASTER, host=name),
+    )
+    async with simulated_pool(hosts=2, script=Script(moments=moments)) as simulated:
+        [host], tables = simulated.supporters, simulated.pool.tables
+        tables.change("host", host, name_label="another name")
+        await simulated.clock.advance(10)
+        assert host in simulated.pool.outages.hanging
+        tables.delete("host", host)
+        await simulated.clock.advance(10)
+        assert simulated.master != host
+    [line] = caplog.messages
+    assert f"the host {name!r} has left the pool" in line

@@ -80,8 +80,8 @@ def _seconds(_context: click.Context, _parameter: click.Parameter, seconds: floa
 
 
 def _user(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
-    if not name:
-        raise click.BadParameter("somebody must be able to log in: give a name, such as root.")
+    if not name or not name.isprintable():
+        raise click.BadParameter(f"{name!r} is no name that somebody could log in with, such as root.")
     return name
 
 

@@ -10,16 +10,27 @@ Effects: none
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from enum import Enum
 from fnmatch import fnmatchcase
+from functools import cache
 from random import Random
 from typing import Any
 
 import msgspec
 
 from xenios.errors import XeniosError
+from xenios.simulator.dispatch import ASYNC_PREFIX
+from xenios.simulator.generic import method_names
 
 SEE = "docs/simulator.md lists what a script may say"
+SECONDS_MAX = 365 * 24 * 3600.0
+"""No time in a script is longer: a year is for ever here, and dates must not run over."""
+COUNT_MAX = 1_000_000_000
+PATTERN_CHARACTERS_MAX = 200
+# Answered outside the data model, and so not among the calls that follow from it.
+_OF_THE_SYSTEM = ("system.listMethods", "system.isAlive")
+_TIMES = frozenset({"at_seconds", "seconds", "from_seconds", "until_seconds", "delay_seconds"})
 
 
 class CallFault(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -114,10 +125,21 @@ def parse_script(text: str, name: str) -> Script:
         raise XeniosError(f"{name} is not TOML: {error}", remedy=f"mend the line; {SEE}") from None
     except msgspec.ValidationError as error:
         raise XeniosError(f"{name} cannot be used: {error}", remedy=SEE) from None
+    except RecursionError:
+        raise XeniosError(
+            f"{name} cannot be used: it nests lists or tables too deeply", remedy=f"take them apart; {SEE}"
+        ) from None
+    except (
+        ValueError
+    ):  # the one that tomllib lets through: Python does not read numbers of thousands of digits
+        raise XeniosError(
+            f"{name} cannot be used: it has a number with too many digits", remedy=f"shorten it; {SEE}"
+        ) from None
     for number, fault in enumerate(script.calls, 1):
         _check_fault(fault, f"{name}, number {number} of [[calls]]")
     for number, moment in enumerate(script.moments, 1):
         _check_moment(moment, f"{name}, number {number} of [[moments]]")
+    _check_roll_backs(script, name)
     return script
 
 
@@ -128,20 +150,76 @@ def _check_fault(fault: CallFault, where: str) -> None:
             remedy="add delay_seconds, error, empty, cut, cut_after_bytes, hang or lose_reply",
         )
     for name in ("skip", "times", "from_seconds", "until_seconds", "delay_seconds", "cut_after_bytes"):
-        value = getattr(fault, name)
-        if value is not None and value < 0:
-            raise XeniosError(f"{where}: {name} is {value}", remedy="give a number that is not negative")
+        _check_number(name, getattr(fault, name), where)
     if not 0.0 <= fault.probability <= 1.0:
         raise XeniosError(f"{where}: probability is {fault.probability}", remedy="give a number from 0 to 1")
+    _check_method(fault.method, where)
 
 
 def _check_moment(moment: Moment, where: str) -> None:
-    if moment.at_seconds < 0 or (moment.seconds is not None and moment.seconds < 0):
-        raise XeniosError(f"{where} has a negative time", remedy="times count from the start of the pool")
+    for name in ("at_seconds", "seconds"):
+        _check_number(name, getattr(moment, name), where)
     if moment.do in NEED_A_HOST and not moment.host:
         raise XeniosError(
             f"{where}: {moment.do.value!r} needs a host", remedy='add host = "name, address or uuid"'
         )
+
+
+def _check_number(name: str, value: float | None, where: str) -> None:
+    most = SECONDS_MAX if name in _TIMES else COUNT_MAX
+    if value is None or 0 <= value <= most:  # no comparison holds for nan
+        return
+    # Python does not write whole numbers of thousands of digits.
+    long = isinstance(value, int) and abs(value) >= 10**20
+    told = "has too many digits" if long else f"is {value}"
+    meant = f"{most:,.0f}, which is a year" if name in _TIMES else f"{most:,}"
+    raise XeniosError(
+        f"{where}: {name} {told}", remedy=f"give a number that is not negative, at most {meant}"
+    )
+
+
+def _check_roll_backs(script: Script, name: str) -> None:
+    saved = False
+    # What happens at the same time happens in the order of the script.
+    for number, moment in sorted(enumerate(script.moments, 1), key=lambda entry: entry[1].at_seconds):
+        saved = saved or moment.do is Happening.SAVE
+        if moment.do is Happening.ROLL_BACK and not saved:
+            raise XeniosError(
+                f"{name}, number {number} of [[moments]]: {moment.do.value!r} has no saved database to go back to",
+                remedy=f'add a moment before it with do = "{Happening.SAVE.value}"',
+            )
+
+
+def _check_method(pattern: str, where: str) -> None:
+    if len(pattern) > PATTERN_CHARACTERS_MAX:
+        raise XeniosError(
+            f"{where}: method has {len(pattern):,} characters",
+            remedy=f"give a pattern of at most {PATTERN_CHARACTERS_MAX}, such as VM.start or VBD.*",
+        )
+    if pattern == "*" or any(fnmatchcase(name, pattern) for name in _names_of_calls()):
+        return
+    raise XeniosError(
+        f"{where}: no call is named {pattern!r}",
+        remedy=f"{_meant(pattern)}capital letters count, and * stands for any text; system.listMethods names all calls",
+    )
+
+
+def _meant(pattern: str) -> str:
+    """A call that the pattern may have meant, as the beginning of a remedy; empty when none is near."""
+    names = {name.lower(): name for name in _names_of_calls()}
+    close = get_close_matches(pattern.lower(), names, n=1)
+    return f"did you mean {names[close[0]]}? " if close else ""
+
+
+@cache
+def _names_of_calls() -> tuple[str, ...]:
+    """All that a call may be made by: VM.start, Async.VM.start, VM_start."""
+    names = (*method_names(), *_OF_THE_SYSTEM)
+    return (
+        *names,
+        *(name.replace(".", "_", 1) for name in names),
+        *(f"{ASYNC_PREFIX}{name}" for name in names),
+    )
 
 
 @dataclass(slots=True)

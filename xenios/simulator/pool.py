@@ -4,10 +4,11 @@ Everything outside is given: the records, the clock, the seed of all chance. So 
 socket for XenServer's own clients, or be called directly by tests that move its clock. `answer` is for the wire, which
 needs the type of the value and the trouble ordered for the connection; `call` gives the value or raises the error.
 
-Effects: none
+Effects: none, but for what a script's moment cannot do, which is logged
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
@@ -31,6 +32,7 @@ from xenios.simulator.tasks import Tasks
 from xenios.simulator.verbs.current_operations import forget_operations
 from xenios.simulator.verbs.guests import Guests
 
+_log = logging.getLogger(__name__)
 HOUSEKEEPING_SECONDS = 30.0
 RESTART_SECONDS = 3.0
 
@@ -146,12 +148,24 @@ class SimulatedPool:
 
         Raises XeniosError when the script names a host that is not there.
         """
+        for number, fault in enumerate(self._script.calls, 1):
+            self._host_in_script(fault.host, f"number {number} of [[calls]]")
+        hosts = [
+            self._host_in_script(moment.host, f"number {number} of [[moments]]")
+            for number, moment in enumerate(self._script.moments, 1)
+        ]
         self._started = self.clock.now()
-        for moment in self._script.moments:
-            if moment.host:
-                self.host_called(moment.host)
-            self._timers.append(self.clock.call_later(moment.at_seconds, partial(self._happen, moment)))
+        for moment, host in zip(self._script.moments, hosts, strict=True):
+            happen = partial(self._happen, moment, host)
+            self._timers.append(self.clock.call_later(moment.at_seconds, happen))
         self._keep_house_later()
+
+    def _host_in_script(self, name: str, where: str) -> str:
+        """The ref of the host that a script names; empty when it names none."""
+        try:
+            return self.host_called(name) if name else ""
+        except XeniosError as error:
+            raise XeniosError(f"{where} of the script: {error}", remedy=error.remedy) from None
 
     async def close(self) -> None:
         """End everything that runs; calls under way get no answer."""
@@ -195,8 +209,24 @@ class SimulatedPool:
             if metrics is not None and not metrics["live"] and host != self.master():
                 yield host
 
-    def _happen(self, moment: Moment) -> None:
-        host = self.host_called(moment.host) if moment.host else ""
+    def _happen(self, moment: Moment, host: str) -> None:
+        """A moment has come. Timers call this, so what cannot be is told where somebody may read it, not raised."""
+        try:
+            self._let_happen(moment, host)
+        except XeniosError as error:
+            _log.warning(
+                "%r at %g seconds did not happen: %s; %s",
+                moment.do.value,
+                moment.at_seconds,
+                error,
+                error.remedy,
+            )
+
+    def _let_happen(self, moment: Moment, host: str) -> None:
+        if host and self.tables.find("host", host) is None:
+            raise XeniosError(
+                f"the host {moment.host!r} has left the pool", remedy="name one that stays until then"
+            )
         match moment.do:
             case Happening.RESTART:
                 self.restart_toolstack(RESTART_SECONDS if moment.seconds is None else moment.seconds)

@@ -48,7 +48,14 @@ class InProcessTransport:
             self._faces[address] = (pool, host, face)
 
     async def post(
-        self, base: Address, path: str, body: bytes, timeout_seconds: float, headers: Mapping[str, str]
+        self,
+        base: Address,
+        path: str,
+        body: bytes,
+        timeout_seconds: float,
+        headers: Mapping[str, str],
+        *,
+        answer_bytes_max: int | None = None,
     ) -> HttpAnswer:
         """Posts the body to the host at that address. Raises TransportError."""
         if base.host not in self._faces:
@@ -84,7 +91,10 @@ class InProcessTransport:
             take_back()
         if reply is None:
             raise TransportError(Trouble.BROKEN_OFF)
-        return _whole(reply)
+        whole = _whole(reply)
+        if answer_bytes_max is not None and len(whole.body) > answer_bytes_max:
+            raise TransportError(Trouble.TOO_LARGE)
+        return whole
 
     async def close(self) -> None:
         """There is nothing to let go of; the pools live on."""
