@@ -15,6 +15,7 @@ from tests.support.command import ROOT, xenios
 from tests.support.database_files import VM, database_bytes, pool_rows
 from tests.support.served_pool import serving
 from tests.support.terminal import Terminal
+from xenios.decide.tables import TABLES
 from xenios.report.explained import ABOUT_ONE_VM, WITHOUT_DATABASE
 
 EXAMPLE = str(ROOT / "xenios" / "simulator" / "examples" / "pool-in-use.db")
@@ -69,6 +70,13 @@ def test_all_reasons_against_adopting_are_there() -> None:
 def test_each_table_can_be_asked(words: list[str], tables: list[str]) -> None:
     told = explained(WEB, *words)["explanations"]
     assert [str(each["rule"]).partition(".")[0] for each in told] == tables
+
+
+def test_the_help_says_which_tables_all_leaves_out_and_why() -> None:
+    done = xenios("explain", "--help")
+    said = " ".join(done.out.split())
+    left_out = [name for name in TABLES if name not in ABOUT_ONE_VM]
+    assert f"The tables {' and '.join(left_out)} are about hosts" in said
 
 
 def test_what_report_and_explanation_say_of_adopting_agrees() -> None:

@@ -17,6 +17,7 @@ from xenios.decide.custody import managers_seen
 from xenios.decide.details import details_of
 from xenios.decide.facts import Freeze
 from xenios.decide.ownership import mark_of
+from xenios.decide.presence import Sighting
 from xenios.model.collection import Collection, Quality
 from xenios.model.decision import Refusal, Verdict
 from xenios.model.inventory import Answer, Host, Memory, PowerState, Vm, VmKind
@@ -58,6 +59,7 @@ CASES: dict[str, tuple[tuple[Refusal, ...], Verdict, str]] = {
     "adopt.template": (refused(a_vm(kind=VmKind.TEMPLATE)), Verdict.LEAVE_ALONE, "a template"),
     "adopt.uuid-not-unique": (refused(a_vm(), unique=False), Verdict.LEAVE_ALONE, "more than once"),
     "adopt.definition-unread": (refused(a_vm(definition_read=False)), Verdict.WAIT, "could not be read"),
+    "adopt.not-seen-now": (refused(a_vm(), sighting=Sighting.STALE), Verdict.WAIT, "not seen now"),
     "adopt.power-unrecognised": (
         refused(a_vm(power_state=PowerState.UNKNOWN, power_recognised=False)),
         Verdict.WAIT,

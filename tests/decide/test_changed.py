@@ -56,7 +56,7 @@ def asked(record: Record, power: WishedPower, **changes: Any) -> Record:
         (OFF, WAS_OFF, "changed.nothing"),
         (ON, a_record(ON.uuid), "changed.nothing"),
         (OFF, WAS_ON, "changed.followed-stop"),
-        (our_vm(power_state=PowerState.SUSPENDED), WAS_ON, "changed.followed-stop"),
+        (our_vm(power_state=PowerState.SUSPENDED), WAS_ON, "changed.suspended"),
         (our_vm(power_state=PowerState.PAUSED), WAS_ON, "changed.nothing"),
         (our_vm(power_state=PowerState.CRASHED), WAS_ON, "changed.nothing"),
         (ON, WAS_OFF, "changed.followed-start"),

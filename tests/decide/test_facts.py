@@ -29,6 +29,7 @@ from tests.support.decisions import (
 )
 from xenios.decide.facts import (
     Consent,
+    Elsewhere,
     Facts,
     Freeze,
     Move,
@@ -154,6 +155,7 @@ def test_an_alien_of_a_recorded_pool() -> None:
         sighting=Sighting.FRESH,
         quality=Quality.COMPLETE,
         power=PowerSeen.RUNNING,
+        elsewhere=Elsewhere.NOT_SEEN,
         wished=Wished.NOTHING,
         wish_age=WishAge.NEW,
         place=WishedPlace.ANYWHERE,
@@ -185,6 +187,7 @@ def test_ours_in_a_recorded_pool() -> None:
         sighting=Sighting.FRESH,
         quality=Quality.COMPLETE,
         power=PowerSeen.RUNNING,
+        elsewhere=Elsewhere.NOT_SEEN,
         wished=Wished.OFF,
         wish_age=WishAge.MET_ONCE,
         place=WishedPlace.ELSEWHERE,

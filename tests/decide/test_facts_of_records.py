@@ -6,8 +6,10 @@ Effects: none
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from tests.support.decisions import (
+    DEFAULTS,
     NOW,
     POOL,
     SECOND,
@@ -20,6 +22,7 @@ from tests.support.decisions import (
     wish,
 )
 from tests.support.inventory import a_collection, a_host, a_vm
+from xenios.decide.changed import WHAT_CHANGED
 from xenios.decide.facts import (
     Consent,
     Freeze,
@@ -27,17 +30,19 @@ from xenios.decide.facts import (
     PowerChange,
     PowerSeen,
     Quiet,
+    WishAge,
     Wished,
     WishedPlace,
     Work,
+    facts_about,
 )
 from xenios.decide.ownership import MarkSeen
 from xenios.decide.presence import Sighting
 from xenios.decide.touch import MAY_WE_TOUCH
-from xenios.decide.view_history import PoolHistory
+from xenios.decide.view_history import PoolHistory, after_host_is_off, after_view
 from xenios.model.decision import Verdict
-from xenios.model.inventory import Answer, PowerState, Vm
-from xenios.model.record import Custody, DriftPolicy, WishedPower
+from xenios.model.inventory import Answer, Host, PowerState, Vm
+from xenios.model.record import Custody, DriftPolicy, Wish, WishedPower
 
 # --- clocks, records, switches ---------------------------------------------------------------------------------------
 
@@ -116,7 +121,7 @@ def test_consent_is_for_one_host_and_a_time(consents: dict[str, int], consent: C
         (PowerState.RUNNING, False, PowerChange.STARTED),
         (PowerState.HALTED, True, PowerChange.STOPPED),
         (PowerState.HALTED, False, PowerChange.NONE),
-        (PowerState.SUSPENDED, True, PowerChange.STOPPED),
+        (PowerState.SUSPENDED, True, PowerChange.SUSPENDED),
         (PowerState.PAUSED, True, PowerChange.NONE),
         (PowerState.CRASHED, True, PowerChange.NONE),
         (PowerState.UNKNOWN, True, PowerChange.UNKNOWN),
@@ -182,9 +187,72 @@ def test_a_halted_vm_whose_last_host_is_silent_may_still_run_there() -> None:
     facts = facts_of(halted, record, history=history_of(a_collection(halted, hosts=hosts)))
     assert facts.sighting is Sighting.HOST_SILENT
     assert MAY_WE_TOUCH.decide(facts).rule == "touch.host-silent"
-    for back in ((a_host(), a_host("host-2")), (a_host(),)):
-        facts = facts_of(halted, record, history=history_of(a_collection(halted, hosts=back)))
-        assert MAY_WE_TOUCH.decide(facts).verdict is Verdict.ACT, "the host answers, or has left the pool"
+    back = history_of(a_collection(halted, hosts=(a_host(), a_host("host-2"))))
+    assert MAY_WE_TOUCH.decide(facts_of(halted, record, history=back)).verdict is Verdict.ACT
+    left = history_of(a_collection(halted, hosts=(a_host(),)))
+    assert MAY_WE_TOUCH.decide(facts_of(halted, record, history=left)).rule == "touch.host-gone"
+
+
+@pytest.mark.parametrize("was_on", [True, False, None])
+@pytest.mark.parametrize(
+    "silent", [(a_host("host-2", live=Answer.NO),), ()], ids=["silent", "out of the pool"]
+)
+def test_a_vm_that_was_seen_on_a_host_that_fell_silent_may_still_run_there(
+    was_on: bool | None, silent: tuple[Host, ...]
+) -> None:
+    """Whatever the record says: it did not follow while nobody knew."""
+    running = our_vm(host_uuid="host-2")
+    halted = our_vm(power_state=PowerState.HALTED)
+    record = a_record(halted.uuid, was_on=was_on, host_uuid="host-1", wish=wish(WishedPower.ON))
+    dead = (a_host(), a_host("host-2", live=Answer.NO))
+    history = history_of(a_collection(running, hosts=dead), a_collection(halted, hosts=(a_host(), *silent)))
+    expected = "touch.host-silent" if silent else "touch.host-gone"
+    assert MAY_WE_TOUCH.decide(facts_of(halted, record, history=history)).rule == expected
+    vouched = after_host_is_off(history, "host-2")
+    assert MAY_WE_TOUCH.decide(facts_of(halted, record, history=vouched)).verdict is Verdict.ACT
+    answering = after_view(history, a_collection(halted, hosts=(a_host(), a_host("host-2"))), NOW, DEFAULTS)
+    assert MAY_WE_TOUCH.decide(facts_of(halted, record, history=answering)).verdict is Verdict.ACT
+
+
+def test_a_vm_that_is_in_another_pool_too_is_not_started_here() -> None:
+    """virsh migrate leaves the definition behind, off, with our mark on it."""
+    halted = our_vm(power_state=PowerState.HALTED)
+    record = a_record(halted.uuid, was_on=True, host_uuid="host-1", wish=wish(WishedPower.ON))
+    history = history_of(a_collection(halted))
+    alone = facts_about(halted, record, history, an_installation(), NOW, DEFAULTS)
+    assert MAY_WE_TOUCH.decide(alone).verdict is Verdict.ACT
+    both = facts_about(halted, record, history, an_installation(), NOW, DEFAULTS, frozenset({halted.uuid}))
+    assert MAY_WE_TOUCH.decide(both).rule == "touch.seen-in-another-pool"
+    assert WHAT_CHANGED.decide(both).rule == "changed.seen-in-another-pool"
+
+
+@pytest.mark.parametrize(
+    ("asked_at", "met_at", "restored_at", "age"),
+    [
+        (NOW, None, None, WishAge.NEW),
+        (NOW - DEFAULTS.wish_seconds_max * SECOND, None, None, WishAge.NEW),
+        (NOW - DEFAULTS.wish_seconds_max * SECOND - 1, None, None, WishAge.LAPSED),
+        (None, None, None, WishAge.LAPSED),
+        (NOW + (DEFAULTS.clock_jump_seconds_max + 1) * SECOND, None, None, WishAge.LAPSED),
+        (1, 2, None, WishAge.MET_ONCE),
+        (NOW - 2, None, NOW - 1, WishAge.LAPSED),
+        (NOW - 1, None, NOW - 1, WishAge.LAPSED),
+        (NOW - 2, NOW - 1, NOW, WishAge.LAPSED),
+        (NOW, None, NOW - 1, WishAge.NEW),
+        (NOW - 1, NOW, NOW - 2, WishAge.MET_ONCE),
+    ],
+)
+def test_an_old_wish_is_no_order(
+    asked_at: int | None, met_at: int | None, restored_at: int | None, age: WishAge
+) -> None:
+    """What was asked before the database was restored may have been taken back in the part that was lost."""
+    vm = our_vm()
+    asked = Wish(power=WishedPower.OFF, asked_at=asked_at, met_at=met_at)
+    record = replace(a_record(vm.uuid, was_on=True, drift=DriftPolicy.RESTORE), wish=asked)
+    us = an_installation(restored_at=restored_at)
+    facts = facts_about(vm, record, history_of(a_collection(vm)), us, NOW, DEFAULTS)
+    assert facts.wish_age is age
+    assert (MAY_WE_TOUCH.decide(facts).verdict is Verdict.ACT) == (age is not WishAge.LAPSED)
 
 
 def test_an_alien_has_no_facts_but_what_is_seen() -> None:

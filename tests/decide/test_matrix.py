@@ -256,7 +256,7 @@ class _Odd(StrEnum):
 INDIFFERENT: dict[str, tuple[str, ...]] = {
     # Who else left traces on what is ours was asked at adoption. A new wish is acted on whatever the policy for drift,
     # and drift that shall be restored whatever the age of the wish. Where it is matters only to a move.
-    "touch.act": ("owner", "drift", "wish_age", "place"),
+    "touch.act": ("owner", "drift", "place"),
     "release.act": ("custody",),
     "adopt.nothing-against": ("custody",),
     "disturb.with-consent": ("aliens",),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,16 @@ def test_the_list_names_every_story() -> None:
     assert [line.split()[0] for line in done.out.splitlines()] == list(shipped_stories())
 
 
+def test_the_list_as_json() -> None:
+    done = xenios("replay", "--list", "--json")
+    assert (done.code, done.err) == (0, "")
+    told = json.loads(done.out)
+    assert told["schema"] == "xenios.replay-list/1"
+    assert [story["name"] for story in told["stories"]] == list(shipped_stories())
+    assert {story["kind"] for story in told["stories"]} == {"xenserver", "kvm"}
+    assert all(story["title"] and story["about"] for story in told["stories"])
+
+
 def test_2_and_the_list_without_a_script() -> None:
     done = xenios("replay")
     assert (done.code, done.out) == (2, "")
@@ -75,6 +86,9 @@ def test_2_and_the_list_without_a_script() -> None:
         (("founding", "--policies", "cloudstack-4.0.3"), "did you mean 'cloudstack-4.0.2'?"),
         (("founding", "--policies", ","), "names no policy"),
         (("--list", "founding"), "takes no scripts"),
+        (("",), "names no script"),
+        (("founding", " "), "names no script"),
+        (("-",), "not read from standard input"),
         (("founding", "--colour"), "No such option"),
     ],
 )
@@ -98,8 +112,8 @@ def test_1_for_a_script_that_is_wrong(story: Path) -> None:
     [
         ("fuonding", "no file 'fuonding' and no story", "did you mean 'founding'?"),
         ("/nowhere/x.story", "no file '/nowhere/x.story'", "--list"),
-        ("/", "cannot read '/'", "may read"),
-        ("/dev/null", "no file", "a script"),
+        ("/", "/ is a directory", "write it to a file"),
+        ("/dev/null", "/dev/null is not a regular file", "write it to a file"),
         ("a" * 5_000, "cannot read", "may read"),
     ],
 )
@@ -123,7 +137,27 @@ def test_1_for_what_is_no_text(story: Path) -> None:
     assert "\x1b" not in done.err
 
 
-def test_a_script_from_a_pipe(story: Path) -> None:
+@pytest.mark.parametrize("text", ["", " \n\n", "\ufeff"])
+def test_1_for_an_empty_file(story: Path, text: str) -> None:
+    story.write_text(text, encoding="utf-8")
+    done = xenios("replay", str(story))
+    assert (done.code, done.out) == (1, "")
+    assert f"{story} is empty" in done.err
+
+
+def test_1_for_a_pipe_that_nobody_writes_to_and_for_one_that_somebody_does(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    done = subprocess.run(
+        [sys.executable, "-m", "xenios", "replay", str(fifo)],
+        capture_output=True,
+        env=environment(),
+        cwd=ROOT,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"is not a regular file" in done.stderr
     done = subprocess.run(
         [sys.executable, "-m", "xenios", "replay", "/dev/stdin"],
         input=STORY.encode(),
@@ -133,8 +167,15 @@ def test_a_script_from_a_pipe(story: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert b"manager connects" in done.stdout
+    assert (done.returncode, done.stdout) == (1, b"")
+    assert b"is not a regular file" in done.stderr
+
+
+def test_no_command_names_an_exit_status_that_others_leave_out() -> None:
+    for command in ("replay", "explain", "inspect", "simulate"):
+        said = " ".join(xenios(command, "--help").out.split())
+        statuses = re.findall(r"(?<=[ ,;])(\d+) ", said[said.index("Exit status:") :])
+        assert statuses == ["0", "1", "2"], command
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no /dev/full here")

@@ -42,7 +42,7 @@ def uuid_of(number: int) -> str:
 
 
 def a_record(native_uuid: str, **changes: Any) -> Record:
-    """A record of a VM that we made, without a wish, as it is found."""
+    """A record of a VM that we made, without a wish, as it is found. A wish was asked just now, unless it says when."""
     facts: dict[str, Any] = {
         "vm_id": f"cccccccc{native_uuid[8:]}",
         "pool_uuid": POOL,
@@ -50,6 +50,9 @@ def a_record(native_uuid: str, **changes: Any) -> Record:
         "custody": Custody.CREATED,
         "epoch": 1,
     }
+    wish = changes.get("wish")
+    if wish is not None and wish.asked_at is None:
+        changes["wish"] = replace(wish, asked_at=NOW)
     return Record(**(facts | changes))
 
 
@@ -176,4 +179,4 @@ def carried_out(vms: Iterable[Vm], plans: Mapping[str, Plan]) -> tuple[Vm, ...]:
 
 def wish(power: WishedPower = WishedPower.NONE, **changes: Any) -> Wish:
     """A wish that was not met yet."""
-    return Wish(power=power, **changes)
+    return Wish(power=power, **({"asked_at": NOW} | changes))

@@ -61,7 +61,8 @@ def _finite(_context: click.Context, _parameter: click.Parameter, seconds: float
     type=click.Choice((*ABOUT_ONE_VM, ALL)),
     multiple=True,
     callback=_tables,
-    help="Ask this table of rules (docs/rules.md); may be given several times. Without it: touch and adopt.",
+    help="Ask this table of rules (docs/rules.md); may be given several times. Without it: touch and adopt. all: every "
+    "table about one VM. The tables here and disturb are about hosts, so they are not asked here.",
 )
 @click.option(
     "--timeout",

@@ -11,6 +11,7 @@ import msgspec
 from xenios.decide.details import details_of, other_owners
 from xenios.decide.facts import Freeze, OwnerSeen, PowerSeen, Work, power_seen, work_on
 from xenios.decide.ownership import MarkSeen, mark_seen
+from xenios.decide.presence import Sighting
 from xenios.decide.rules import Part, Rule, Table, nobody_thought_of_it
 from xenios.model.collection import Quality
 from xenios.model.decision import ManagerSeen, Refusal, Verdict
@@ -47,6 +48,7 @@ class AdoptionFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     persistent: Answer
     custody: Custody
     mark: MarkSeen
+    sighting: Sighting
     owner: OwnerSeen
     """ANOTHER also where a name looks like CloudStack's, which knows its VMs by nothing else: a warning, no proof."""
     work: Work
@@ -119,6 +121,21 @@ CAN_IT_BE: Part[AdoptionFacts] = Part(
             because="it is ours already",
             why="Adopting twice would begin a new time of custody for nothing.",
             remedy="nothing to do",
+        ),
+    ),
+)
+
+IS_IT_SEEN: Part[AdoptionFacts] = Part(
+    question="Is it seen?",
+    reads=("sighting",),
+    rows=(
+        Rule(
+            id="adopt.not-seen-now",
+            when=lambda f: f.sighting is not Sighting.FRESH,
+            verdict=Verdict.WAIT,
+            because="it is not seen now: what is known of it is old, or its host does not answer",
+            why="A mark is written on what is there, and that is to be seen.",
+            remedy="look again; if it does not show, look at the connection to the pool",
         ),
     ),
 )
@@ -216,6 +233,7 @@ DOES_ANYBODY_ELSE_ANSWER: Part[AdoptionFacts] = Part(
         "identity",
         "persistent",
         "mark",
+        "sighting",
         "power",
         "host",
         "freeze",
@@ -253,6 +271,7 @@ DOES_ANYBODY_ELSE_ANSWER: Part[AdoptionFacts] = Part(
             when=lambda f: (
                 f.kind is VmKind.MACHINE
                 and f.identity is Identity.UNIQUE
+                and f.sighting is Sighting.FRESH
                 and f.power in _KNOWN
                 and f.host in (HostSeen.ANSWERS, HostSeen.NONE)
                 and f.persistent in (Answer.YES, Answer.UNKNOWN)
@@ -285,7 +304,7 @@ MAY_WE_ADOPT: Table[AdoptionFacts] = Table(
     "row against it matches, the VM may be adopted, and adopting changes nothing but our mark.",
     facts=AdoptionFacts,
     gives_all_reasons=True,
-    parts=(CAN_IT_BE, DO_WE_KNOW_ENOUGH, IS_NOW_THE_TIME, DOES_ANYBODY_ELSE_ANSWER),
+    parts=(CAN_IT_BE, IS_IT_SEEN, DO_WE_KNOW_ENOUGH, IS_NOW_THE_TIME, DOES_ANYBODY_ELSE_ANSWER),
 )
 
 
@@ -299,6 +318,7 @@ def adoption_facts(
     installation_id: str = "",
     freeze: Freeze = Freeze.NONE,
     quality: Quality = Quality.COMPLETE,
+    sighting: Sighting = Sighting.FRESH,
 ) -> AdoptionFacts:
     """The facts about adopting a VM. Without an installation every mark is somebody else's."""
     return AdoptionFacts(
@@ -309,6 +329,7 @@ def adoption_facts(
         persistent=vm.persistent,
         custody=record.custody if record is not None else Custody.UNMANAGED,
         mark=mark_seen(vm, record, installation_id),
+        sighting=sighting,
         owner=OwnerSeen.ANOTHER if other_owners(managers) else OwnerSeen.NOBODY,
         work=work_on(vm, record),
         freeze=freeze,

@@ -72,14 +72,15 @@ BONDS: Mapping[type, tuple[Bond, ...]] = {
         _bond(_no_record, "wish_age", WishAge.NEW),
         _bond(_no_record, "place", WishedPlace.ANYWHERE),
         _bond(_no_record, "drift", DriftPolicy.FOLLOW),
-        _bond(_no_record, "power_change", PowerChange.NONE, PowerChange.UNKNOWN),
+        _bond(_no_record, "power_change", PowerChange.NONE, PowerChange.SUSPENDED, PowerChange.UNKNOWN),
         _bond(_no_record, "move", Move.NONE),
         _bond(lambda f: f.power not in ON, "place", WishedPlace.ANYWHERE),
         _bond(lambda f: f.power not in ON, "move", Move.NONE),
         _bond(lambda f: f.power in _NOT_TOLD, "power_change", PowerChange.UNKNOWN),
         _bond(lambda f: f.power in HOLDS_MEMORY, "power_change", PowerChange.NONE, PowerChange.STARTED),
+        _bond(lambda f: f.power is PowerSeen.SUSPENDED, "power_change", PowerChange.SUSPENDED),
         _bond(
-            lambda f: f.power not in HOLDS_MEMORY | _NOT_TOLD,
+            lambda f: f.power not in HOLDS_MEMORY | _NOT_TOLD | {PowerSeen.SUSPENDED},
             "power_change",
             PowerChange.NONE,
             PowerChange.STOPPED,
@@ -136,6 +137,8 @@ def with_change(facts: AnyFacts, name: str, value: StrEnum) -> AnyFacts | None:
 
 def _power_change(before: Facts, after: Facts) -> PowerChange:
     """What the record says about the change, when it was last written as things were before."""
+    if after.power is PowerSeen.SUSPENDED:
+        return PowerChange.SUSPENDED
     is_on, was_on = after.power in HOLDS_MEMORY, before.power in HOLDS_MEMORY
     if after.custody is Custody.UNMANAGED or before.power in _NOT_TOLD:
         return PowerChange.NONE

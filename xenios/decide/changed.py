@@ -5,7 +5,7 @@ No row here lets anything be done to the VM: where the wish is to be restored, M
 Effects: none
 """
 
-from xenios.decide.facts import Facts, Move, PowerChange, WishAge, Wished, WishedPlace, Work
+from xenios.decide.facts import Elsewhere, Facts, Move, PowerChange, WishAge, Wished, WishedPlace, Work
 from xenios.decide.ownership import MarkSeen
 from xenios.decide.presence import Sighting
 from xenios.decide.rules import Part, Rule, Table, nobody_thought_of_it
@@ -14,8 +14,8 @@ from xenios.model.decision import Verdict
 from xenios.model.record import Custody, DriftPolicy
 
 IS_IT_OURS: Part[Facts] = Part(
-    question="Is it ours, and still there?",
-    reads=("custody", "sighting", "wished"),
+    question="Is it ours, and still there, and only there?",
+    reads=("custody", "sighting", "wished", "elsewhere"),
     rows=(
         Rule(
             id="changed.not-ours",
@@ -40,6 +40,14 @@ IS_IT_OURS: Part[Facts] = Part(
             because="it is gone: complete views in a row lack it",
             why="An absence is reported. The record stays, for somebody may want it back.",
             remedy="forget our record, or restore it from its capsule or a backup",
+        ),
+        Rule(
+            id="changed.seen-in-another-pool",
+            when=lambda f: f.elsewhere is Elsewhere.SEEN,
+            verdict=Verdict.ASK_OPERATOR,
+            because="a VM with its uuid is in another pool, too: it may have been moved there",
+            why="A moved VM is never called stopped.",
+            remedy="find out which of them is meant; remove or forget the other",
         ),
     ),
 )
@@ -118,6 +126,14 @@ WHAT_FOLLOWS: Part[Facts] = Part(
             because="what it does now is unknown; what was recorded stays",
             why="Unknown is not halted.",
             remedy="ask the hypervisor's own tools what the VM does",
+        ),
+        Rule(
+            id="changed.suspended",
+            when=lambda f: f.power_change is PowerChange.SUSPENDED,
+            verdict=Verdict.LEAVE_ALONE,
+            because="it is suspended: its memory is kept, and so is what was asked of it",
+            why="Suspended is neither on nor stopped. Whoever suspended it means to go on.",
+            remedy="resume it, or say that its memory may be lost",
         ),
         Rule(
             id="changed.drift-to-restore",

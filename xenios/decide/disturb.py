@@ -8,8 +8,9 @@ from enum import StrEnum
 
 import msgspec
 
-from xenios.decide.facts import Consent, Facts, Freeze, consent_for, freeze_of
+from xenios.decide.facts import Consent, Facts, Freeze, Quiet, consent_for, freeze_of, quiet_time
 from xenios.decide.ownership import MarkSeen
+from xenios.decide.presence import Sighting
 from xenios.decide.rules import Part, Rule, Table, nobody_thought_of_it
 from xenios.decide.view_history import PoolHistory, is_fresh
 from xenios.model.collection import Quality
@@ -27,13 +28,24 @@ class AliensSeen(StrEnum):
     UNKNOWN = "unknown"
 
 
+class ViewAge(StrEnum):
+    """Whether the last view of the pool shows what is, and the host in it."""
+
+    FRESH = "fresh"
+    OLD = "old"
+    """Or there was none; or the pool does not answer."""
+    HOST_NOT_IN_IT = "the host is not in it"
+
+
 class HostFacts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """All that disturbing a host depends on."""
 
+    view: ViewAge
     aliens: AliensSeen
     consent: Consent
     quality: Quality
     freeze: Freeze
+    quiet: Quiet
 
 
 MAY_WE_DISTURB: Table[HostFacts] = Table(
@@ -44,8 +56,8 @@ MAY_WE_DISTURB: Table[HostFacts] = Table(
     facts=HostFacts,
     parts=(
         Part(
-            question="Could anybody be hurt who did not agree?",
-            reads=("aliens", "consent", "quality", "freeze"),
+            question="Is anything known of it, and anything in the way?",
+            reads=("view", "quality", "freeze", "quiet"),
             rows=(
                 Rule(
                     id="disturb.frozen",
@@ -64,9 +76,33 @@ MAY_WE_DISTURB: Table[HostFacts] = Table(
                     remedy="look at the pool with its own tools, and agree if it is so; or wait",
                 ),
                 Rule(
+                    id="disturb.too-early",
+                    when=lambda f: f.quiet is not Quiet.OVER,
+                    verdict=Verdict.WAIT,
+                    because="Xenios started only a moment ago, or has not seen the whole pool yet",
+                    why="A control plane that has just started knows the past only.",
+                    remedy="wait for the first complete view and the end of the quiet time",
+                ),
+                Rule(
+                    id="disturb.view-old",
+                    when=lambda f: f.view is not ViewAge.FRESH,
+                    verdict=Verdict.WAIT,
+                    because="the pool was not seen lately, or the host not in it",
+                    why="Whatever somebody agreed to, he agreed to it for what he thought was there.",
+                    remedy="wait for a view that shows the host; or act by hand, at the host itself",
+                ),
+            ),
+        ),
+        Part(
+            question="Could anybody be hurt who did not agree?",
+            reads=("view", "aliens", "consent", "quality", "freeze", "quiet"),
+            rows=(
+                Rule(
                     id="disturb.with-consent",
                     when=lambda f: (
                         f.consent is Consent.GIVEN
+                        and f.view is ViewAge.FRESH
+                        and f.quiet is Quiet.OVER
                         and f.quality in (Quality.COMPLETE, Quality.PARTIAL)
                         and f.freeze is Freeze.NONE
                     ),
@@ -103,6 +139,8 @@ MAY_WE_DISTURB: Table[HostFacts] = Table(
                     id="disturb.nobody-there",
                     when=lambda f: (
                         f.aliens is AliensSeen.NONE
+                        and f.view is ViewAge.FRESH
+                        and f.quiet is Quiet.OVER
                         and f.consent in (Consent.NONE, Consent.EXPIRED)
                         and f.quality is Quality.COMPLETE
                         and f.freeze is Freeze.NONE
@@ -128,22 +166,34 @@ def host_facts(
     thresholds: Thresholds,
 ) -> HostFacts:
     """The facts about one host. `vms`: all of its pool, with the facts about each."""
-    known = host_uuid in history.hosts_answering and is_fresh(history, now, thresholds)
-    aliens = AliensSeen.NONE if known else AliensSeen.UNKNOWN
+    aliens = AliensSeen.NONE if host_uuid in history.hosts_answering else AliensSeen.UNKNOWN
     for vm, facts in vms:
-        if vm.kind is not VmKind.MACHINE or _is_ours(facts):
+        if vm.kind is not VmKind.MACHINE:
             continue
-        if vm.host_uuid == host_uuid:
+        ours, here = _is_ours(facts), vm.host_uuid == host_uuid
+        if ours and facts.sighting is Sighting.FRESH:
+            continue
+        if here and not ours:
             aliens = AliensSeen.SOME
             break
-        if vm.host_uuid is None and (vm.holds_memory or vm.power_state is PowerState.UNKNOWN):
-            aliens = AliensSeen.UNKNOWN  # it may be on any host
+        on_some_host = vm.host_uuid is None and (vm.holds_memory or vm.power_state is PowerState.UNKNOWN)
+        if here or on_some_host or vm.busy:  # it may be on this host, or on its way there
+            aliens = AliensSeen.UNKNOWN
     return HostFacts(
+        view=_view_age(host_uuid, history, now, thresholds),
         aliens=aliens,
         consent=consent_for(host_uuid, installation, now),
         quality=history.quality,
         freeze=freeze_of(installation, history.pool_uuid),
+        quiet=quiet_time(installation, history, now, thresholds),
     )
+
+
+def _view_age(host_uuid: str, history: PoolHistory, now: int, thresholds: Thresholds) -> ViewAge:
+    if not is_fresh(history, now, thresholds):
+        return ViewAge.OLD
+    there = host_uuid in history.hosts_answering or host_uuid in history.hosts_silent
+    return ViewAge.FRESH if there else ViewAge.HOST_NOT_IN_IT
 
 
 def _is_ours(facts: Facts) -> bool:

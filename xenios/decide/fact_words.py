@@ -71,6 +71,7 @@ FACT_WORDS: Mapping[str, FactWords] = {
         fresh="in the last view, which is not old",
         stale="in the last view, which is too old",
         host_silent="its host, or its whole pool, does not answer",
+        host_gone="the host on which it last ran has left the pool without a word of it",
         not_listed_once="the last view lacks it",
         confirmed_absent="complete views in a row lack it",
         not_known="the last view lacks it, and could not have shown everything",
@@ -78,6 +79,7 @@ FACT_WORDS: Mapping[str, FactWords] = {
         same_uuid_twice="its uuid is there more than once",
         on_two_hosts_at_once="on two hosts at once",
     ),
+    "elsewhere": _said("a VM with its uuid in another pool", not_seen="none was seen", seen="there is one"),
     "quality": _said(
         "the view of its pool",
         complete="complete",
@@ -95,7 +97,12 @@ FACT_WORDS: Mapping[str, FactWords] = {
         off="that it be off",
         gone="that it be gone",
     ),
-    "wish_age": _said("whether that was ever so", not_met_yet="not yet", met_before="it was"),
+    "wish_age": _said(
+        "whether that was ever so",
+        not_met_yet="not yet",
+        met_before="it was",
+        lapsed="it was asked too long ago, or before the database was restored",
+    ),
     "place": _said(
         "where it runs",
         anywhere="nobody asked for a place, or it does not run",
@@ -110,6 +117,7 @@ FACT_WORDS: Mapping[str, FactWords] = {
         none="neither started nor stopped",
         started="it was started",
         stopped="it was stopped",
+        suspended="it is suspended",
         unknown="nobody knows",
     ),
     "move": _said("its host since it was recorded", none="the same, as far as it runs", moved="another one"),
@@ -168,6 +176,12 @@ FACT_WORDS: Mapping[str, FactWords] = {
         "networks that it needs",
         reached="the host reaches them",
         not_reached="the host does not reach them",
+    ),
+    "view": _said(
+        "the last view of its pool",
+        fresh="not old",
+        old="too old, or there was none, or the pool does not answer",
+        the_host_is_not_in_it="without the host",
     ),
     "aliens": _said("aliens on the host", none="none", some="there are some", unknown="nobody knows"),
 }

@@ -13,16 +13,14 @@ import msgspec
 
 from xenios.decide.custody import is_anothers
 from xenios.decide.ownership import MarkSeen, mark_seen
-from xenios.decide.presence import Sighting, sightings_in
+from xenios.decide.presence import NOWHERE_KNOWN, Sighting, sightings_in
 from xenios.decide.view_history import PoolHistory
 from xenios.model.collection import Quality
 from xenios.model.inventory import PowerState, Vm, VmKind
 from xenios.model.policy import Thresholds
-from xenios.model.record import Custody, DriftPolicy, Installation, Record, WishedPower
+from xenios.model.record import Custody, DriftPolicy, Installation, Record, Wish, WishedPower
 
 SECOND = 1_000_000
-NOWHERE_KNOWN = ""
-"""Where a VM is that holds memory of a host which nobody names. That host cannot have answered."""
 
 
 class PowerSeen(StrEnum):
@@ -72,6 +70,8 @@ class WishAge(StrEnum):
 
     NEW = "not met yet"
     MET_ONCE = "met before"
+    LAPSED = "lapsed"
+    """It was not met in time, or was asked before the database was restored. Nobody may want it any more."""
 
 
 class Work(StrEnum):
@@ -119,7 +119,19 @@ class PowerChange(StrEnum):
     NONE = "none"
     STARTED = "started"
     STOPPED = "stopped"
+    SUSPENDED = "suspended"
+    """It is, since whenever: its memory is kept, so it is neither on nor stopped."""
     UNKNOWN = "unknown"
+
+
+class Elsewhere(StrEnum):
+    """Whether a VM with its uuid is in another pool too, as that was last seen.
+
+    So it is after a move by hand between libvirt hosts that left the definition behind, and after a restored backup.
+    """
+
+    NOT_SEEN = "not seen"
+    SEEN = "seen"
 
 
 class Move(StrEnum):
@@ -137,6 +149,7 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     mark: MarkSeen
     owner: OwnerSeen
     sighting: Sighting
+    elsewhere: Elsewhere
     quality: Quality
     power: PowerSeen
     wished: Wished
@@ -155,9 +168,11 @@ class Facts(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 # A member of an enum is slow to get at through its class (Python 3.11), and facts are made 100,000 times a second.
 _NOBODY, _ANOTHER = OwnerSeen
 _NOTHING, _GONE = Wished.NOTHING, Wished.GONE
-_NEW, _MET_ONCE = WishAge
+_NEW, _MET_ONCE, _LAPSED = WishAge
+_NOT_SEEN, _SEEN = Elsewhere
 _ANYWHERE, _HERE, _ELSEWHERE = WishedPlace
-_SAME_POWER, _STARTED, _STOPPED, _UNKNOWN_POWER = PowerChange
+_SAME_POWER, _STARTED, _STOPPED, _IS_SUSPENDED, _UNKNOWN_POWER = PowerChange
+_SUSPENDED = PowerSeen.SUSPENDED
 _NOT_MOVED, _MOVED = Move
 _IDLE, _OURS, _ANOTHERS = Work
 _NOT_FROZEN, _POOL_FROZEN, _FROZEN = Freeze
@@ -169,6 +184,7 @@ _MACHINE = VmKind.MACHINE
 _WISHED = {WishedPower.NONE: _NOTHING, WishedPower.ON: Wished.ON, WishedPower.OFF: Wished.OFF}
 _NO_RECORD = Record(vm_id="", pool_uuid="", native_uuid="", custody=Custody.UNMANAGED, epoch=0)
 """What is recorded of a VM that is not: nothing wished, nothing known from before."""
+_NO_WISH = _NO_RECORD.wish
 
 
 def facts_about(
@@ -178,29 +194,36 @@ def facts_about(
     installation: Installation,
     now: int,
     thresholds: Thresholds,
+    elsewhere: frozenset[str] = frozenset(),
 ) -> Facts:
     """The facts about one VM of the pool whose history this is.
 
-    `vm`: as it was last seen; None when it is known by its record only. `now`: microseconds since 1970.
+    `vm`: as it was last seen; None when it is known by its record only. `now`: microseconds since 1970. `elsewhere`:
+    uuids of the VMs of all other pools, as they were last seen.
     Raises ValueError when these do not belong together: whoever calls has mixed up VMs, and nothing may come of that.
     """
-    return facts_in(history, installation, now, thresholds)(vm, record)
+    return facts_in(history, installation, now, thresholds, elsewhere)(vm, record)
 
 
 def facts_in(
-    history: PoolHistory, installation: Installation, now: int, thresholds: Thresholds
+    history: PoolHistory,
+    installation: Installation,
+    now: int,
+    thresholds: Thresholds,
+    elsewhere: frozenset[str] = frozenset(),
 ) -> Callable[[Vm | None, Record | None], Facts]:
     """`facts_about` for one VM of this pool after the other: what is alike for all of them is looked at once."""
     sighting_of = sightings_in(history, now, thresholds)
     pool_uuid, quality, consents = history.pool_uuid, history.quality, installation.consents
-    freeze, quiet = freeze_of(installation, pool_uuid), _quiet(installation, history, now, thresholds)
-    hosts_silent = history.hosts_silent
+    freeze, quiet = freeze_of(installation, pool_uuid), quiet_time(installation, history, now, thresholds)
+    wishes_since = _wishes_since(installation, now, thresholds)
+    latest = now + thresholds.clock_jump_seconds_max * SECOND
 
     def about(vm: Vm | None, record: Record | None) -> Facts:
         uuid = _uuid_of(vm, record, pool_uuid)
         host_uuid = vm.host_uuid if vm is not None else None
         own = record if record is not None else _NO_RECORD
-        where = _host_to_ask(vm, own, hosts_silent) if vm is not None and host_uuid is None else host_uuid
+        where = _host_to_ask(vm, own, history) if vm is not None and host_uuid is None else host_uuid
         power = power_seen(vm)
         is_on = power in ON
         wish = own.wish
@@ -210,10 +233,11 @@ def facts_in(
             mark=mark_seen(vm, record, installation.id),
             owner=_ANOTHER if vm is not None and is_anothers(vm) else _NOBODY,
             sighting=sighting_of(uuid, where),
+            elsewhere=_SEEN if elsewhere and uuid in elsewhere else _NOT_SEEN,
             quality=quality,
             power=power,
             wished=_GONE if wish.gone else _WISHED[wish.power],
-            wish_age=_NEW if wish.met_at is None else _MET_ONCE,
+            wish_age=_NEW if wish is _NO_WISH else _wish_age(wish, wishes_since, latest),
             place=_ANYWHERE if wish.host_uuid is None or not is_on else _place(wish.host_uuid, host_uuid),
             drift=own.drift,
             power_change=_power_change(own.was_on, power),
@@ -247,15 +271,35 @@ def _uuid_of(vm: Vm | None, record: Record | None, pool_uuid: str) -> str:
     return vm.uuid
 
 
-def _host_to_ask(vm: Vm, record: Record, hosts_silent: frozenset[str]) -> str | None:
+def _host_to_ask(vm: Vm, record: Record, history: PoolHistory) -> str | None:
     """The host whose silence leaves open what a VM does that is told to be on none; None: there is no such host.
 
     A VM that is told to be off, and was on when its host fell silent, may still run there: a pool can be told to forget
-    that. To start it elsewhere would be to run it twice.
+    that, and the host too. To start it elsewhere would be to run it twice.
     """
     if vm.holds_memory:
         return NOWHERE_KNOWN
-    return record.host_uuid if hosts_silent and record.was_on and record.host_uuid in hosts_silent else None
+    if vm.uuid in history.last_on:
+        return history.last_on[vm.uuid]
+    return record.host_uuid if record.was_on else None
+
+
+def _wishes_since(installation: Installation, now: int, thresholds: Thresholds) -> tuple[int, int]:
+    """From when on a wish counts that was not met yet, and one that was."""
+    restored_at = installation.restored_at if installation.restored_at is not None else -1
+    return max(now - thresholds.wish_seconds_max * SECOND, restored_at + 1), restored_at + 1
+
+
+def _wish_age(wish: Wish, since: tuple[int, int], latest: int) -> WishAge:
+    unmet_since, met_since = since
+    asked_at = wish.asked_at
+    if (
+        asked_at is None
+        or asked_at > latest
+        or asked_at < (unmet_since if wish.met_at is None else met_since)
+    ):
+        return _LAPSED
+    return _NEW if wish.met_at is None else _MET_ONCE
 
 
 def power_seen(vm: Vm | None) -> PowerSeen:
@@ -281,6 +325,8 @@ def _move(recorded_uuid: str | None, host_uuid: str | None) -> Move:
 def _power_change(was_on: bool | None, power: PowerSeen) -> PowerChange:
     if power not in _KNOWN:
         return _UNKNOWN_POWER
+    if power is _SUSPENDED:
+        return _IS_SUSPENDED
     if was_on is None or was_on == (power in HOLDS_MEMORY):
         return _SAME_POWER
     return _STOPPED if was_on else _STARTED
@@ -300,7 +346,8 @@ def freeze_of(installation: Installation, pool_uuid: str) -> Freeze:
     return _POOL_FROZEN if pool_uuid in installation.frozen_pools else _NOT_FROZEN
 
 
-def _quiet(installation: Installation, history: PoolHistory, now: int, thresholds: Thresholds) -> Quiet:
+def quiet_time(installation: Installation, history: PoolHistory, now: int, thresholds: Thresholds) -> Quiet:
+    """Whether Xenios has looked at this pool long enough to act."""
     if history.first_complete_at is None:
         return _NO_COMPLETE_VIEW
     early = now - installation.started_at < thresholds.quiet_seconds * SECOND

@@ -11,6 +11,9 @@ from xenios.decide.view_history import PoolHistory, is_fresh
 from xenios.model.inventory import Presence
 from xenios.model.policy import Thresholds
 
+NOWHERE_KNOWN = ""
+"""Where a VM is that holds memory of a host which nobody names. That host cannot have answered."""
+
 
 class Sighting(StrEnum):
     """When and how a VM was last seen."""
@@ -21,6 +24,8 @@ class Sighting(StrEnum):
     """In the last view, which is old, or dated from the future."""
     HOST_SILENT = "host silent"
     """Its host does not answer, so its state is only remembered; or no host of the pool does."""
+    HOST_GONE = "host gone"
+    """The host on which it last ran has left the pool without a word of it. It may run there still."""
     NOT_LISTED_ONCE = "not listed once"
     """The last view, a complete one, lacks it. A second one would confirm that it is gone."""
     CONFIRMED_ABSENT = "confirmed absent"
@@ -38,20 +43,23 @@ def sightings_in(
     if history.seen_at is None:
         return lambda _uuid, _host_uuid: Sighting.NO_VIEW
     listed, twice, answering = history.listed, history.twice, history.hosts_answering
-    silent = history.silent_since is not None
-    seen, host_silent = (
-        Sighting.FRESH if is_fresh(history, now, thresholds) else Sighting.STALE,
-        Sighting.HOST_SILENT,
-    )
+    silent = history.silent_since is not None or not answering
+    hosts = answering | history.hosts_silent | {NOWHERE_KNOWN}
+    seen = Sighting.FRESH if is_fresh(history, now, thresholds) else Sighting.STALE
+    host_silent, host_gone = Sighting.HOST_SILENT, Sighting.HOST_GONE
 
     def sighting(uuid: str, host_uuid: str | None) -> Sighting:
         if twice and uuid in twice:
             return Sighting.ON_TWO_HOSTS if uuid in history.on_two_hosts else Sighting.TWICE
-        if silent:
+        if history.silent_since is not None:
             return host_silent
         if uuid not in listed:
             return _missing(history.views_without(uuid), thresholds)
-        return seen if (host_uuid in answering if host_uuid is not None else answering) else host_silent
+        if silent:
+            return host_silent
+        if host_uuid is None or host_uuid in answering:
+            return seen
+        return host_silent if host_uuid in hosts else host_gone
 
     return sighting
 
@@ -74,6 +82,7 @@ def presence_of(sighting: Sighting) -> Presence:
         case (
             Sighting.STALE
             | Sighting.HOST_SILENT
+            | Sighting.HOST_GONE
             | Sighting.NOT_LISTED_ONCE
             | Sighting.NOT_KNOWN
             | Sighting.NO_VIEW

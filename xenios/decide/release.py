@@ -9,12 +9,21 @@ from xenios.decide.presence import Sighting
 from xenios.decide.rules import Part, Rule, Table, nobody_thought_of_it
 from xenios.model.collection import Quality
 from xenios.model.decision import Verdict
+from xenios.model.inventory import VmKind
 from xenios.model.record import Custody
 
 IS_THERE_ANYTHING: Part[Facts] = Part(
     question="Is there anything of ours to take back?",
-    reads=("custody", "mark"),
+    reads=("kind", "custody", "mark"),
     rows=(
+        Rule(
+            id="release.no-machine",
+            when=lambda f: f.kind is not VmKind.MACHINE,
+            verdict=Verdict.ASK_OPERATOR,
+            because="it is no machine: a mark on it came with a copy, or it was made into something else",
+            why="Only machines are taken into custody, so only machines are handed back.",
+            remedy="forget our record if there is one; the mark goes with the hypervisor's own tools",
+        ),
         Rule(
             id="release.another-installations",
             when=lambda f: f.mark is MarkSeen.ANOTHERS,
@@ -68,7 +77,7 @@ IS_THERE_ANYTHING: Part[Facts] = Part(
 
 CAN_IT_BE_NOW: Part[Facts] = Part(
     question="Can it be taken off now?",
-    reads=("mark", "sighting", "quality", "freeze", "work"),
+    reads=("kind", "mark", "sighting", "quality", "freeze", "work"),
     rows=(
         Rule(
             id="release.frozen",
@@ -129,7 +138,8 @@ CAN_IT_BE_NOW: Part[Facts] = Part(
         Rule(
             id="release.act",
             when=lambda f: (
-                f.mark in (MarkSeen.OURS, MarkSeen.OTHER_EPOCH, MarkSeen.OTHER_RECORD)
+                f.kind is VmKind.MACHINE
+                and f.mark in (MarkSeen.OURS, MarkSeen.OTHER_EPOCH, MarkSeen.OTHER_RECORD)
                 and f.sighting is Sighting.FRESH
                 and f.quality in (Quality.COMPLETE, Quality.PARTIAL)
                 and f.freeze is Freeze.NONE

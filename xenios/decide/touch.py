@@ -11,6 +11,7 @@ Effects: none
 """
 
 from xenios.decide.facts import (
+    Elsewhere,
     Facts,
     Freeze,
     OwnerSeen,
@@ -50,6 +51,7 @@ def _is_ours_and_free(f: Facts) -> bool:
         and f.custody in _OURS
         and f.mark is MarkSeen.OURS
         and f.sighting is Sighting.FRESH
+        and f.elsewhere is Elsewhere.NOT_SEEN
         and f.quality is Quality.COMPLETE
         and f.freeze is Freeze.NONE
         and f.quiet is Quiet.OVER
@@ -149,7 +151,7 @@ OWNERSHIP: Part[Facts] = Part(
             ),
             verdict=Verdict.ASK_OPERATOR,
             because="it carries our mark, and we have no record of it",
-            why="This is what one sees after an older copy of the database was restored: the VM is newer.",
+            why="An older copy of the database was restored; or the VM was moved here by hand from another pool.",
             remedy="adopt it, which writes the record again; or remove the mark to let it go",
         ),
         Rule(
@@ -223,8 +225,8 @@ OWNERSHIP: Part[Facts] = Part(
 )
 
 PRESENCE: Part[Facts] = Part(
-    question="Is it still there?",
-    reads=("sighting", "wished"),
+    question="Is it still there, and only there?",
+    reads=("sighting", "wished", "elsewhere"),
     rows=(
         Rule(
             id="touch.gone-as-asked",
@@ -241,6 +243,14 @@ PRESENCE: Part[Facts] = Part(
             because="it is gone: complete views in a row lack it",
             why="Somebody deleted it. Nothing is made again that somebody deleted, unless a person says so.",
             remedy="forget our record, or restore it from its capsule or a backup",
+        ),
+        Rule(
+            id="touch.seen-in-another-pool",
+            when=lambda f: f.elsewhere is Elsewhere.SEEN,
+            verdict=Verdict.ASK_OPERATOR,
+            because="a VM with its uuid is in another pool, too",
+            why="It was moved there by hand, or restored there from a backup. Started here, it might run twice.",
+            remedy="find out which of them is meant; remove or forget the other",
         ),
     ),
 )
@@ -280,6 +290,14 @@ KNOWLEDGE: Part[Facts] = Part(
             because="its host does not answer, so what it does is only remembered",
             why="A host that does not answer may run its VMs all the same.",
             remedy="bring the host back; do not start the VM elsewhere while it may still run there",
+        ),
+        Rule(
+            id="touch.host-gone",
+            when=lambda f: f.sighting is Sighting.HOST_GONE,
+            verdict=Verdict.ASK_OPERATOR,
+            because="the host on which it last ran has left the pool without a word of it",
+            why="Taking a host out of a pool does not stop what runs there. Started elsewhere, it would run twice.",
+            remedy="make sure that the host is off, and say so",
         ),
         Rule(
             id="touch.not-known-to-be-there",
@@ -410,6 +428,7 @@ WISH: Part[Facts] = Part(
         "custody",
         "mark",
         "sighting",
+        "elsewhere",
         "quality",
         "freeze",
         "quiet",
@@ -489,6 +508,14 @@ WISH: Part[Facts] = Part(
             remedy="nothing to do",
         ),
         Rule(
+            id="touch.wish-lapsed",
+            when=lambda f: f.wish_age is WishAge.LAPSED,
+            verdict=Verdict.ASK_OPERATOR,
+            because="what was asked of it was not met in time, or was asked before the database was restored",
+            why="Who asked may have helped himself since, or have taken it back. An old wish is no order.",
+            remedy="ask for it again, or take it back",
+        ),
+        Rule(
             id="touch.drift-followed",
             when=lambda f: f.wish_age is WishAge.MET_ONCE and f.drift is DriftPolicy.FOLLOW,
             verdict=Verdict.LEAVE_ALONE,
@@ -510,7 +537,10 @@ WISH: Part[Facts] = Part(
                 _is_ours_and_free(f)
                 and f.power in (PowerSeen.RUNNING, PowerSeen.HALTED)
                 and (f.wished in _ASKED or (f.wished is Wished.NOTHING and _is_elsewhere(f)))
-                and (f.wish_age is WishAge.NEW or f.drift is DriftPolicy.RESTORE)
+                and (
+                    f.wish_age is WishAge.NEW
+                    or (f.wish_age is WishAge.MET_ONCE and f.drift is DriftPolicy.RESTORE)
+                )
             ),
             verdict=Verdict.ACT,
             because="it is ours, seen just now, nothing is in the way, and what was asked is not so",

@@ -14,7 +14,7 @@ import msgspec
 from msgspec.structs import replace
 
 from xenios.model.collection import Collection, Quality
-from xenios.model.inventory import Answer, Vm, VmKind
+from xenios.model.inventory import Answer, PowerState, Vm, VmKind
 from xenios.model.policy import Thresholds
 
 SECOND = 1_000_000
@@ -58,6 +58,8 @@ class PoolHistory(msgspec.Struct, frozen=True, kw_only=True):
     hosts_answering: frozenset[str] = frozenset()
     hosts_silent: frozenset[str] = frozenset()
     """Hosts of the last view that are not known to answer."""
+    last_on: dict[str, str] = {}
+    """By uuid, the host on which a VM was last seen to hold memory, until that host itself says that it does not."""
     views_that_count: int = 0
     """Views so far from which a VM could be missed: complete, believed, and every host answered."""
     row_began: int = 0
@@ -111,11 +113,19 @@ def after_view(history: PoolHistory, view: Collection, now: int, thresholds: Thr
         on_two_hosts=_on_two_hosts(view.vms, twice),
         hosts_answering=answering,
         hosts_silent=frozenset(host.uuid for host in view.hosts) - answering,
+        last_on=_last_on(history, view, answering),
         views_that_count=number,
         row_began=history.row_began if counts else number,
         last_listed=_still_of_use(history, number, thresholds) | dict.fromkeys(listed, number),
         all_lost=not machines and (history.all_lost or Suspicion.ALL_LOST in suspicions),
         agreeing_views=agreeing if doubted else 0,
+    )
+
+
+def after_host_is_off(history: PoolHistory, host_uuid: str) -> PoolHistory:
+    """An operator vouches that nothing runs on this host any more: it is off, or was wiped."""
+    return replace(
+        history, last_on={uuid: host for uuid, host in history.last_on.items() if host != host_uuid}
     )
 
 
@@ -129,7 +139,11 @@ def after_silence(history: PoolHistory, since: int) -> PoolHistory:
 
 
 def after_word(history: PoolHistory, at: int) -> PoolHistory:
-    """The pool's stream of events told at this moment that all it told before still holds."""
+    """The pool's stream of events told at this moment that all it told before still holds.
+
+    Whoever applied changes to what he holds makes a view of it (`after_view`) before he decides on it: only views say
+    which hosts answer and which VMs there are.
+    """
     if history.seen_at is None or history.silent_since is not None or at <= history.seen_at:
         return history
     return replace(history, seen_at=at)
@@ -188,6 +202,15 @@ def _agreeing(
     if suspicions or differ > few:
         return 1
     return min(history.agreeing_views + 1, thresholds.views_to_trust_again)
+
+
+def _last_on(history: PoolHistory, view: Collection, answering: frozenset[str]) -> dict[str, str]:
+    """A pool can be told to forget what runs on a host that is silent, and even the host. That stops nothing there."""
+    open_ = {uuid: host for uuid, host in history.last_on.items() if host not in answering}
+    for vm in view.vms:
+        if vm.host_uuid is not None and (vm.holds_memory or vm.power_state is PowerState.UNKNOWN):
+            open_[vm.uuid] = vm.host_uuid
+    return open_
 
 
 def _still_of_use(history: PoolHistory, number: int, thresholds: Thresholds) -> dict[str, int]:

@@ -21,6 +21,8 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """After a suspicious view, so many complete ones must agree with each other; or an operator agrees."""
     views_to_confirm_absence: int = 2
     """In so many complete views in a row a VM must be missing before it is taken for gone."""
+    wish_seconds_max: int = 3600
+    """A wish that was not met for so long is asked for again: who asked may have helped himself meanwhile."""
     quiet_seconds: int = 120
     """After start-up nothing is acted on for so long, and never before the first complete view of the pool."""
 

@@ -49,6 +49,8 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """That the machine be destroyed; outweighs every other wish."""
     host_uuid: str | None = None
     """Where it shall run; None: anywhere."""
+    asked_at: int | None = None
+    """When, in microseconds since 1970. A wish of unknown age is taken for an old one."""
     met_at: int | None = None
     """When it was first seen to be as wished, in microseconds since 1970. Whatever differs after that is drift."""
 
@@ -81,6 +83,8 @@ class Installation(msgspec.Struct, frozen=True, kw_only=True):
     """A uuid, drawn once; marks carry it."""
     started_at: int
     """When this process began to look, in microseconds since 1970."""
+    restored_at: int | None = None
+    """When the database was last brought back from a copy: what was asked before may have been taken back since."""
     frozen: bool = False
     """Nothing is acted on anywhere until somebody ends it."""
     frozen_pools: frozenset[str] = frozenset()

@@ -40,6 +40,8 @@ Moment = tuple[int, int, int]
 """When a row is: seconds, 0 for a line and 1 for the round after it, the line's number or 0."""
 Born = Callable[[Policy[Any], World, WorldVm], WorldVm]
 """What a VM is like that this manager has just made: its uuid, what is written on it."""
+Refuses = Callable[[Policy[Any], Any, Vm, Collection, int], Outcome | None]
+"""What a manager says instead of making a VM that a user wants; None: it makes it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,10 @@ class Contestant:
     """Whether its start makes a VM's record, as CloudStack's does: out of whatever has the name already."""
     told_when_a_host_is_back: bool = True
     """Whether a host that comes back is a connection to it, as to a manager with an agent for each host."""
+    finds_a_host: bool = False
+    """Whether it finds a host itself for a start where the user names none; otherwise it is given one."""
+    refuses: Refuses = field(default=lambda policy, memory, vm, view, now: None)
+    """Asked of a manager that does not deploy by starting, which would say so itself."""
 
 
 @dataclass(slots=True)
@@ -170,7 +176,7 @@ def _deploy(column: Column, seat: Seat, sitting: _Sitting, line: Line, moment: M
         return None
     now = moment_of(line.at_seconds)
     vm = column.contestant.born(sitting.policy, column.world, vm_from(column.world, line.new_vm, maker=seat))
-    view = view_of(column.world, now)
+    view = _look(column, now)
     if view is None:
         return _refuse(column, moment, "the hypervisor does not answer")
     if vm.host in column.world.silent:
@@ -179,9 +185,11 @@ def _deploy(column: Column, seat: Seat, sitting: _Sitting, line: Line, moment: M
         return _deploy_by_starting(column, seat, vm, view, moment)
     if taken := name_taken(column.world, vm):
         return _refuse(column, moment, taken)
+    seen = as_seen(column.world, vm)
+    if (refusal := column.contestant.refuses(sitting.policy, sitting.memory, seen, view, now)) is not None:
+        return _take(column, seat, Reaction(memory=sitting.memory, outcomes=(refusal,)), moment)
     column.world = column.world.with_vm(vm)
     sitting.own[vm.handle] = vm.name
-    seen = as_seen(column.world, vm)
     memory = sitting.policy.created(sitting.memory, seen, ha=vm.high_availability, now=now)
     made = Outcome(vm_uuid=vm.uuid, name=vm.name, deed=Deed.STARTED, rule=RULE_DEPLOYED, words=WORDS_DEPLOYED)
     return _take(column, seat, Reaction(memory=memory, outcomes=(made,)), moment)
@@ -203,7 +211,7 @@ def _ask(column: Column, seat: Seat, sitting: _Sitting, line: Line, moment: Mome
     if vm is None or line.vm not in sitting.own:
         return _refuse(column, moment, f"{line.vm} was never made here")
     now = moment_of(line.at_seconds)
-    view = view_of(column.world, now)
+    view = _look(column, now)
     if view is None:
         return _refuse(column, moment, "the hypervisor does not answer")
     seen = as_known(column, seat, vm)
@@ -211,8 +219,9 @@ def _ask(column: Column, seat: Seat, sitting: _Sitting, line: Line, moment: Mome
     if line.act is Act.ASK_TO_STOP:
         reaction = sitting.policy.asked_to_stop(sitting.memory, seen, view, now)
     else:
-        host = line.host or place_for(column.world, vm)
-        reaction = sitting.policy.asked_to_start(sitting.memory, seen, host_uuid_of(host), view, now)
+        host = line.host or ("" if column.contestant.finds_a_host else place_for(column.world, vm))
+        host_uuid = host_uuid_of(host) if host else ""
+        reaction = sitting.policy.asked_to_start(sitting.memory, seen, host_uuid, view, now)
     _take(column, seat, reaction, moment)
     return None
 
@@ -225,10 +234,15 @@ def _forget_what_was_fulfilled(column: Column) -> None:
 
 def _react(column: Column, seat: Seat, occasion: Occasion, moment: Moment) -> None:
     now = moment_of(moment[0])
-    view = view_of(column.world, now)
-    column.last_view = view if view is not None else column.last_view
+    view = _look(column, now)
     sitting = column.sitting[seat]
     _take(column, seat, sitting.policy.react(sitting.memory, occasion, view, now), moment)
+
+
+def _look(column: Column, now: int) -> Collection | None:
+    view = view_of(column.world, now)
+    column.last_view = view if view is not None else column.last_view
+    return view
 
 
 def _refuse(column: Column, moment: Moment, why: str) -> None:

@@ -11,11 +11,13 @@ from msgspec.structs import replace
 from xenios.decide.precedent.cloudstack_4_22 import CLOUDSTACK_4_22
 from xenios.decide.precedent.java_text import name_uuid
 from xenios.decide.precedent.policies import PRECEDENTS
-from xenios.decide.precedent.policy import Policy
+from xenios.decide.precedent.policy import Outcome, Policy
+from xenios.model.collection import Collection
+from xenios.model.inventory import Vm
 from xenios.replay.column import Contestant
 from xenios.replay.ours import XENIOS, Ours
 from xenios.replay.script import Seat
-from xenios.replay.world import World, WorldVm
+from xenios.replay.world import POOL_UUID, World, WorldVm
 
 POLICY_NAMES = (*(policy.name for policy in PRECEDENTS), XENIOS)
 """Every policy, in the order of their columns."""
@@ -41,7 +43,7 @@ def _named(policy: Policy[Any], world: World, vm: WorldVm) -> WorldVm:
 
 
 def _ours() -> Contestant:
-    seats = {seat: Ours(seat) for seat in Seat}
+    seats = {seat: Ours(POOL_UUID, seat) for seat in Seat}
     return Contestant(
         name=XENIOS,
         seats=dict(seats),
@@ -49,9 +51,16 @@ def _ours() -> Contestant:
         known_as={ours.installation_id: f"the {seat.value}'s" for seat, ours in seats.items()},
         deploys_by_starting=False,
         told_when_a_host_is_back=False,
+        finds_a_host=True,
+        refuses=_refuses,
     )
 
 
 def _marked(policy: Policy[Any], _: World, vm: WorldVm) -> WorldVm:
     """Xenios writes its mark on what it makes."""
     return replace(vm, mark=policy.mark_for(vm.uuid)) if isinstance(policy, Ours) else vm
+
+
+def _refuses(policy: Policy[Any], memory: Any, vm: Vm, view: Collection, now: int) -> Outcome | None:
+    """Xenios makes no VM where it could not start it."""
+    return policy.refusal_to_deploy(memory, vm, view, now) if isinstance(policy, Ours) else None

@@ -20,7 +20,7 @@ from xenios.replay.told import (
     VmEnd,
     VmRow,
 )
-from xenios.replay.world import host_uuid_of, room_taken_bytes, view_of
+from xenios.replay.world import host_uuid_of, room_taken_bytes, unanswered, view_of
 
 ROUND_WORDS = "a round"
 
@@ -127,7 +127,10 @@ def _rooms(story: Story, columns: Sequence[Column]) -> tuple[RoomRow, ...]:
 
 
 def _view_at_the_end(column: Column) -> Collection | None:
-    return view_of(column.world, column.last_view.seen_at if column.last_view else 0) or column.last_view
+    """What there is to see when the story ends; if nothing is, the last that was seen, as such."""
+    last = column.last_view
+    now = view_of(column.world, last.seen_at if last is not None else 0)
+    return now if now is not None or last is None else unanswered(last)
 
 
 def _verdict(column: Column, rooms: Sequence[RoomRow]) -> PolicyVerdict:

@@ -39,6 +39,7 @@ from xenios.replay.script import Seat, Story, VmSpec
 FIRST_MOMENT = 1_767_225_600_000_000
 """00:00 of every story: 2026-01-01 00:00 UTC, in microseconds since 1970."""
 _SPACE = uuid.UUID("8d0f3a52-6c0b-5d0e-9a53-3f1f6e0a7c11")
+POOL_UUID = str(uuid.uuid5(_SPACE, "pool"))
 _DISK_BYTES = 10 * 1024**3
 
 
@@ -174,7 +175,7 @@ def view_of(world: World, now: int) -> Collection | None:
         seen_at=now,
         source="a story",
         pool=Pool(
-            uuid=str(uuid.uuid5(_SPACE, "pool")),
+            uuid=POOL_UUID,
             name="pool",
             kind=world.story.kind,
             product="libvirt" if world.kvm else "XenServer",
@@ -204,6 +205,11 @@ def view_of(world: World, now: int) -> Collection | None:
         failures=_failures(world),
         all_vms_seen=not (world.kvm and world.silent),
     )
+
+
+def unanswered(view: Collection) -> Collection:
+    """The last view that there was, of a pool that does not answer any more: nobody knows whether it still holds."""
+    return replace(view, hosts=tuple(replace(host, live=Answer.UNKNOWN) for host in view.hosts))
 
 
 def _failures(world: World) -> tuple[ReadFailure, ...]:

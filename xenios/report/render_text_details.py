@@ -53,7 +53,10 @@ def _lines(vm: VmReport, storage_names: Mapping[str, str]) -> Iterator[tuple[str
     if vm.blocked_operations:
         yield "forbidden", ", ".join(vm.blocked_operations)
     for seen in vm.managers:
-        yield "manager", f"{seen.manager}{'' if seen.owns else ' (a tool)'}, seen by {shown(seen.evidence)}"
+        yield (
+            "manager",
+            f"{seen.manager}{'' if seen.owns else ' (only a trace)'}, seen by {shown(seen.evidence)}",
+        )
     yield "adopt", vm.may_be_adopted
     for refusal in vm.refusals:
         line = reason_line(refusal)

@@ -1,22 +1,13 @@
-"""Does 4.0 make of names what the reference says, in all three overloads of convertToInfos?
+"""Does 4.0 make of names what the reference says, in the overloads of convertToInfos for clusters and for hosts?
 
 Effects: none
 """
 
-import pytest
-
 from xenios.decide.precedent.books import Row
-from xenios.decide.precedent.infos import (
-    Info,
-    infos_of_cluster,
-    infos_of_delta_host,
-    infos_of_startup,
-)
+from xenios.decide.precedent.infos import Info, infos_of_cluster, infos_of_host
 from xenios.decide.precedent.names import VmType
 from xenios.decide.precedent.reports_4_0 import Reports, Seen
 from xenios.decide.precedent.states import State
-
-HOST_OVERLOADS = [infos_of_startup, infos_of_delta_host]
 
 
 def reports(*names: str) -> Reports:
@@ -30,7 +21,7 @@ def row(row_id: int, name: str, **changes: object) -> Row:
 
 def test_by_the_name_in_the_database() -> None:
     known = row(3, "i-2-3-VM")
-    for overload in (infos_of_cluster, *HOST_OVERLOADS):
+    for overload in (infos_of_cluster, infos_of_host):
         assert overload(reports("i-2-3-VM"), {3: known}, "VM") == {
             3: Info(name="i-2-3-VM", state=State.RUNNING, host_uuid="host-1", row=known, type=VmType.USER)
         }
@@ -38,11 +29,11 @@ def test_by_the_name_in_the_database() -> None:
 
 def test_a_name_in_the_database_need_not_be_of_any_form() -> None:
     known = row(3, "web")
-    assert infos_of_startup(reports("web"), {3: known}, "VM")[3].row == known
+    assert infos_of_host(reports("web"), {3: known}, "VM")[3].row == known
 
 
 def test_by_the_id_in_the_name_without_a_row() -> None:
-    for overload in (infos_of_cluster, *HOST_OVERLOADS):
+    for overload in (infos_of_cluster, infos_of_host):
         (info,) = overload(reports("r-4-VM"), {}, "VM").values()
         assert (info.row, info.type) == (None, VmType.ROUTER)
         assert list(overload(reports("r-4-VM"), {}, "VM")) == [4]
@@ -55,9 +46,9 @@ def test_a_strangers_name_takes_the_place_of_the_vm_that_has_its_id() -> None:
     assert (infos[3].name, infos[3].row) == ("i-9-3-VM", None)
 
 
-def test_a_row_that_was_removed_is_not_found_by_its_name() -> None:
-    infos = infos_of_cluster(reports("web"), {3: row(3, "web", removed=True)}, "VM")
-    assert list(infos) == [-1]
+def test_of_two_rows_of_one_name_the_first_is_found() -> None:
+    infos = infos_of_cluster(reports("web"), {5: row(5, "web"), 3: row(3, "web")}, "VM")
+    assert list(infos) == [5]
 
 
 def test_aliens_have_negative_keys_for_a_cluster() -> None:
@@ -66,9 +57,8 @@ def test_aliens_have_negative_keys_for_a_cluster() -> None:
     assert all(info.row is None and info.type is None for info in infos.values())
 
 
-@pytest.mark.parametrize("overload", HOST_OVERLOADS)
-def test_aliens_are_dropped_for_a_host(overload: object) -> None:
-    infos = overload(reports("web", "i-2-5-OTHER", "i-2-3-VM"), {}, "VM")  # type: ignore[operator]
+def test_aliens_are_dropped_for_a_host() -> None:
+    infos = infos_of_host(reports("web", "i-2-5-OTHER", "i-2-3-VM"), {}, "VM")
     assert [info.name for info in infos.values()] == ["i-2-3-VM"]
 
 

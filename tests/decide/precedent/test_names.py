@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from xenios.decide.precedent.cleanups import is_own_halted_name_4_4
 from xenios.decide.precedent.names import (
     VmType,
+    has_patch_drive_name,
     id_of_own_name_4_0,
     is_name_of_its_own_4_0,
+    is_own_halted_name_4_4,
     is_valid_cloudstack_vm_name,
     is_valid_console_proxy_name,
     is_valid_router_name,
@@ -244,3 +245,18 @@ def test_ids_are_read_out_of_names(name: str, read: tuple[VmType, int] | None) -
 )
 def test_what_4_4_and_later_take_for_their_own_halted_vm(name: str, own: bool) -> None:
     assert is_own_halted_name_4_4(name) is own
+
+
+@pytest.mark.parametrize(
+    ("name", "begins"),
+    [
+        ("r-web", True),
+        ("s-", True),
+        ("v-1-VM", True),
+        ("i-2-3-VM", False),
+        ("R-web", False),
+        ("xr-web", False),
+    ],
+)
+def test_what_the_clean_up_of_patch_drives_takes_for_a_system_vm(name: str, begins: bool) -> None:
+    assert has_patch_drive_name(name) is begins

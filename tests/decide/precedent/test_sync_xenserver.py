@@ -98,13 +98,23 @@ def test_present_and_expected_to_be_off_it_is_killed(policy: str, state: State) 
 
 
 @BOTH
-@pytest.mark.parametrize(
-    "changes", [{"state": State.DESTROYED}, {"state": State.EXPUNGING}, {"removed": True}]
-)
-def test_present_and_destroyed_it_is_killed(policy: str, changes: dict[str, object]) -> None:
+@pytest.mark.parametrize("state", [State.STOPPED, State.STOPPING])
+def test_expected_to_be_off_and_reported_from_a_host_that_is_not_known(policy: str, state: State) -> None:
+    """The database says Stopped all the same; there is no host to send a command to."""
     played = Played(policy)
     played.makes(OWN)
-    played.with_row(OWN.name, **changes)
+    played.with_row(OWN.name, state=state, host_uuid="host-1")
+    assert played.connects(a_view(a_named_vm(OWN.name, host_uuid="host-9"))) == []
+    row = played.row(OWN.name)
+    assert (row.state, row.host_uuid, row.last_host_uuid) == (State.STOPPED, None, "host-1")
+
+
+@BOTH
+@pytest.mark.parametrize("state", [State.DESTROYED, State.EXPUNGING])
+def test_present_and_destroyed_it_is_killed(policy: str, state: State) -> None:
+    played = Played(policy)
+    played.makes(OWN)
+    played.with_row(OWN.name, state=state)
     assert played.connects(a_view(OWN)) == DESTROYED_OWN
 
 

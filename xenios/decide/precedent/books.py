@@ -31,12 +31,9 @@ class Row(msgspec.Struct, frozen=True, kw_only=True):
     last_host_uuid: str | None = None
     ha: bool = False
     bytes_memory: int | None = None
-    removed: bool = False
     updated_at: int = 0
     work_is_migrating: bool = False
     """A work item of its own in the step Migrating is outstanding."""
-    pending: bool = False
-    """4.22: a job or a restart of its own is under way, so reports wait."""
     power: PowerReport | None = None
     """4.22: the last power report, with its host, time, and how often the same was written."""
     power_host_uuid: str | None = None
@@ -64,8 +61,8 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that the last view showed that was not empty."""
 
     def row_of_name(self, name: str) -> Row | None:
-        """findByName: the live row with this name."""
-        return next((row for row in self.rows.values() if row.name == name and not row.removed), None)
+        """findByName: the row with this name; of several, the first."""
+        return next((row for row in self.rows.values() if row.name == name), None)
 
     def belief(self, name: str) -> str:
         """What the database says of a name, in words."""
@@ -78,9 +75,8 @@ class Books(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def rows_by_name(rows: Mapping[int, Row]) -> dict[str, Row]:
-    """The live rows by their names. Two rows of one name (CloudStack's imports allow it): the first."""
+    """The rows by their names. Two rows of one name (CloudStack's imports allow it): the first."""
     named: dict[str, Row] = {}
     for row in rows.values():
-        if not row.removed:
-            named.setdefault(row.name, row)
+        named.setdefault(row.name, row)
     return named

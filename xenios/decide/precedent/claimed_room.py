@@ -45,8 +45,6 @@ def _of_host(books: Books, host: Host, total: int | None, now: int) -> ClaimedRo
 
 def _counts(row: Row, host_uuid: str, now: int) -> bool:
     """Used: on this host. Reserved: stopped, last on this host, and not long ago."""
-    if row.removed:
-        return False
     if row.host_uuid == host_uuid:
         return row.state in COUNTED
     is_reserved = row.state is State.STOPPED and row.host_uuid is None and row.last_host_uuid == host_uuid

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from xenios.decide.precedent.names import OWN_HALTED_NAME_4_4, PATCH_DRIVE_PREFIXES
+from xenios.decide.precedent.names import has_patch_drive_name
 from xenios.decide.precedent.policy import Deed
 from xenios.decide.precedent.reports_4_0 import is_resident
 from xenios.decide.precedent.turn import Turn
@@ -20,11 +20,6 @@ RULE_HALTED_4_4 = (
     "cleanupHaltedVms: a halted VM whose affinity is the connecting host, and a name like its own"
 )
 RULE_PATCH_DRIVE = "destroyPatchVbd: a VM on the connecting host whose name begins like a system VM's"
-
-
-def is_own_halted_name_4_4(name: str) -> bool:
-    """Whether 4.4 and later take a halted VM of this name for theirs (isAlienVm, negated)."""
-    return OWN_HALTED_NAME_4_4.fullmatch(name) is not None
 
 
 def takes_any_name(_name: str) -> bool:
@@ -60,11 +55,6 @@ def destroy_patch_drives(turn: Turn) -> None:
             turn.put(_without_first_drive(vm))
             words = "its first CD drive is ejected and removed while it runs"
             turn.tell(Deed.DRIVE_REMOVED, RULE_PATCH_DRIVE, words, vm.name, vm_uuid=vm.uuid)
-
-
-def has_patch_drive_name(name: str) -> bool:
-    """Whether a name begins like a system VM's."""
-    return name.startswith(PATCH_DRIVE_PREFIXES)
 
 
 def _without_first_drive(vm: Vm) -> Vm:

@@ -6,14 +6,10 @@ Effects: none
 from dataclasses import dataclass
 
 from xenios.decide.precedent.books import Books
-from xenios.decide.precedent.cleanups import (
-    RULE_HALTED_4_4,
-    clean_up_halted,
-    destroy_patch_drives,
-    is_own_halted_name_4_4,
-)
+from xenios.decide.precedent.cleanups import RULE_HALTED_4_4, clean_up_halted, destroy_patch_drives
 from xenios.decide.precedent.cloudstack import CloudStack
 from xenios.decide.precedent.commands import Manner, manner_4_22
+from xenios.decide.precedent.names import is_own_halted_name_4_4
 from xenios.decide.precedent.policy import Occasion, Reaction
 from xenios.decide.precedent.sync_4_22 import reset_tracking, sync_host
 from xenios.model.collection import Collection

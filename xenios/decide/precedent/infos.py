@@ -45,16 +45,11 @@ def infos_of_cluster(reports: Reports, rows: Mapping[int, Row], instance: str) -
     return infos
 
 
-def infos_of_startup(reports: Reports, rows: Mapping[int, Row], instance: str) -> dict[int, Info]:
-    """The overload for what a host reports at its start (fullHostSync), which drops aliens."""
+def infos_of_host(reports: Reports, rows: Mapping[int, Row], instance: str) -> dict[int, Info]:
+    """The two overloads for what one host reports, at its start and as changed. They are alike: both drop aliens."""
     return {
         key: info for key, info in infos_of_cluster(reports, rows, instance).items() if info.type is not None
     }
-
-
-def infos_of_delta_host(reports: Reports, rows: Mapping[int, Row], instance: str) -> dict[int, Info]:
-    """The overload for what a host reports as changed (deltaHostSync), which drops aliens too."""
-    return infos_of_startup(reports, rows, instance)
 
 
 def _known(name: str, named: Mapping[str, Row], instance: str) -> tuple[int, VmType, Row | None] | None:

@@ -60,6 +60,16 @@ def is_valid_cloudstack_vm_name(name: str, instance: str) -> bool:
     return len(parts) >= 2 and parts[-1] == instance
 
 
+def is_own_halted_name_4_4(name: str) -> bool:
+    """Whether 4.4 and later take a halted VM of this name for theirs (isAlienVm, negated)."""
+    return OWN_HALTED_NAME_4_4.fullmatch(name) is not None
+
+
+def has_patch_drive_name(name: str) -> bool:
+    """Whether a name begins like a system VM's."""
+    return name.startswith(PATCH_DRIVE_PREFIXES)
+
+
 def is_valid_router_name(name: str, instance: str | None = None) -> bool:
     """isValidRouterName, the same in both: r-<number>-<instance>, and perhaps one part more."""
     parts = java_parts(name)

@@ -15,11 +15,15 @@ from enum import StrEnum
 from msgspec.structs import replace
 
 from xenios.decide.precedent.books import PING_INTERVAL, Books
-from xenios.decide.precedent.cleanups import has_patch_drive_name, is_own_halted_name_4_4
 from xenios.decide.precedent.cloudstack import CloudStack
 from xenios.decide.precedent.commands import is_xenserver
 from xenios.decide.precedent.java_text import name_uuid
-from xenios.decide.precedent.names import is_name_of_its_own_4_0, is_valid_user_vm_name_4_0
+from xenios.decide.precedent.names import (
+    has_patch_drive_name,
+    is_name_of_its_own_4_0,
+    is_own_halted_name_4_4,
+    is_valid_user_vm_name_4_0,
+)
 from xenios.decide.precedent.policies import policy_named
 from xenios.decide.precedent.policy import Deed, Occasion, Outcome
 from xenios.decide.precedent.reports_4_0 import MIGRATING_PREFIX

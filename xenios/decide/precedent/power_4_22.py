@@ -12,7 +12,6 @@ from xenios.decide.precedent.states import PowerReport, State
 class Course(StrEnum):
     """What is done."""
 
-    POSTPONE = "postpone, and reset the tracking"
     FOLLOW_ON = "FollowAgentPowerOnReport: Running on the reporting host"
     FOLLOW_ON_ALERT = "FollowAgentPowerOnReport: Running on the reporting host, and an alert"
     OFF_PATH = "off path, with the event VM.STOP"
@@ -97,8 +96,6 @@ _COURSES = {
 }
 
 
-def handle_power_report(server: State, report: PowerReport, *, pending: bool) -> Course:
+def handle_power_report(server: State, report: PowerReport) -> Course:
     """What follows from a report. A report that does not know the power state changes nothing."""
-    if pending:
-        return Course.POSTPONE
     return _COURSES.get((server, report), Course.NOTHING)

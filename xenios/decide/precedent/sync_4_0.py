@@ -10,12 +10,7 @@ from collections.abc import Callable
 
 from xenios.decide.precedent.books import Row
 from xenios.decide.precedent.compare_state import Case, Effect, Where, compare_state
-from xenios.decide.precedent.infos import (
-    Info,
-    infos_of_cluster,
-    infos_of_delta_host,
-    infos_of_startup,
-)
+from xenios.decide.precedent.infos import Info, infos_of_cluster, infos_of_host
 from xenios.decide.precedent.names import is_valid_user_vm_name_4_0
 from xenios.decide.precedent.policy import Deed
 from xenios.decide.precedent.reports_4_0 import Reports
@@ -67,12 +62,12 @@ def _full_sync_row(turn: Turn, row: Row, info: Info | None) -> None:
         _compare(turn, stopped, row, "fullSync", full=True, track=True)
     elif info is None:
         return
-    elif row.removed or row.state in _GONE:
+    elif row.state in _GONE:
         turn.send_stop(info.name, info.host_uuid, RULE_FULL_DESTROYED)
     elif row.state in _OFF:
-        if info.host_uuid in turn.hosts:
-            turn.mark_stopped(row)
-            turn.send_stop(info.name, info.host_uuid, RULE_FULL_STOPPED)
+        # Marked also if the host that reports it is not known, to which no command can be sent.
+        turn.mark_stopped(row)
+        turn.send_stop(info.name, info.host_uuid, RULE_FULL_STOPPED)
     elif row.state is State.RUNNING and info.host_uuid in turn.hosts and info.host_uuid != row.host_uuid:
         _mark_moved(turn, row, info.host_uuid, RULE_FULL_MOVED)
 
@@ -100,7 +95,7 @@ def delta_sync(
 
 def full_host_sync(turn: Turn, host_uuid: str, reports: Reports, instance: str) -> None:
     """fullHostSync, when a host connects. KVM does not track moves, so what came from elsewhere is stopped."""
-    infos = infos_of_startup(reports, turn.rows, instance)
+    infos = infos_of_host(reports, turn.rows, instance)
     for row in tuple(turn.rows.values()):
         if row.host_uuid == host_uuid:
             info = infos.pop(row.id, None) or Info(
@@ -113,7 +108,7 @@ def full_host_sync(turn: Turn, host_uuid: str, reports: Reports, instance: str) 
 
 def delta_host_sync(turn: Turn, host_uuid: str, changes: Reports, instance: str) -> None:
     """deltaHostSync, in every ping."""
-    for info in infos_of_delta_host(changes, turn.rows, instance).values():
+    for info in infos_of_host(changes, turn.rows, instance).values():
         if info.row is not None:
             _compare(turn, info, turn.rows[info.row.id], "deltaHostSync", full=False, track=False)
         else:

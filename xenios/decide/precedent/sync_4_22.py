@@ -49,9 +49,11 @@ def reset_tracking(turn: Turn) -> None:
             turn.rows[row.id] = _tracked(row, count=0, at=turn.now)
 
 
-def sync_host(turn: Turn, host_uuid: str, *, forced: bool = False) -> None:
-    """One ping of one host. `forced` is what KVM's out-of-band ping does: no filter and no grace."""
+def sync_host(turn: Turn, host_uuid: str) -> None:
+    """One ping of one host."""
     report = power_report(turn, host_uuid)
+    if _is_ambiguous(turn.rows, report):
+        return
     named = rows_by_name(turn.rows)
     updated: list[tuple[int, PowerReport]] = []
     for name, power in report.items():
@@ -59,11 +61,17 @@ def sync_host(turn: Turn, host_uuid: str, *, forced: bool = False) -> None:
         if row is not None and _write(turn, row, power, host_uuid):
             updated.append((row.id, power))
     for row in tuple(turn.rows.values()):
-        expected = row.host_uuid == host_uuid and row.state in SCANNED_FOR_MISSING and not row.removed
-        if expected and row.name not in report and _is_missing(turn, row, host_uuid, forced=forced):
+        expected = row.host_uuid == host_uuid and row.state in SCANNED_FOR_MISSING
+        if expected and row.name not in report and _is_missing(turn, row, host_uuid):
             updated.append((row.id, PowerReport.MISSING))
     for row_id, power in updated:
         _handle(turn, turn.rows[row_id], power, host_uuid)
+
+
+def _is_ambiguous(rows: Mapping[int, Row], report: Mapping[str, PowerReport]) -> bool:
+    """Whether two rows have one of the reported names: its map by names takes no second, and the sync ends there."""
+    found = [row.name for row in rows.values() if row.name in report]
+    return len(found) > len(set(found))
 
 
 def _tracked(row: Row, *, count: int, at: int) -> Row:
@@ -91,23 +99,20 @@ def _contradicts(power: PowerReport, state: State) -> bool:
     return (power, state) in ((PowerReport.OFF, State.RUNNING), (PowerReport.ON, State.STOPPED))
 
 
-def _is_missing(turn: Turn, row: Row, host_uuid: str, *, forced: bool) -> bool:
+def _is_missing(turn: Turn, row: Row, host_uuid: str) -> bool:
     """Whether a VM that its host does not report is taken for missing now."""
-    if not forced:
-        if row.power_count >= SAME_STATE_UPDATES_MAX:
-            turn.rows[row.id] = _tracked(row, count=0, at=turn.now)
-            return False
-        if turn.now - row.power_at <= GRACE:
-            return False
+    if row.power_count >= SAME_STATE_UPDATES_MAX:
+        turn.rows[row.id] = _tracked(row, count=0, at=turn.now)
+        return False
+    if turn.now - row.power_at <= GRACE:
+        return False
     return _write(turn, row, PowerReport.MISSING, host_uuid)
 
 
 def _handle(turn: Turn, row: Row, power: PowerReport, host_uuid: str) -> None:
-    course = handle_power_report(row.state, power, pending=row.pending)
+    course = handle_power_report(row.state, power)
     rule = f"power sync: {row.state} in the database, {power} reported"
     match course:
-        case Course.POSTPONE:
-            turn.rows[row.id] = _tracked(row, count=0, at=turn.now)
         case Course.FOLLOW_ON | Course.FOLLOW_ON_ALERT:
             _follow_on(turn, row, host_uuid, rule, alert=course is Course.FOLLOW_ON_ALERT)
         case Course.OFF_PATH | Course.OFF_PATH_SILENT:

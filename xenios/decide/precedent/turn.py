@@ -43,7 +43,8 @@ class Turn:
         self.outcomes: list[Outcome] = []
         self._to_restart: list[tuple[int, str]] = []
         self._there: dict[str, dict[str, Vm]] = {}
-        # An empty or failed answer is not what the next command meets: that is what was there before.
+        # An empty or failed answer is not what the next command meets: that is what was there before. A pool that
+        # really lost its last VM looks the same; who plays the outcomes finds that the VM is gone.
         shown = view is not None and any(vm.kind is VmKind.MACHINE for vm in view.vms)
         self._put(view.vms if view is not None and shown else books.seen)
 
