@@ -33,7 +33,8 @@ ASKED_WITHOUT_A_WORD = ("touch", "adopt")
 ABOUT_ONE_VM = ("touch", "adopt", "release", "changed")
 """Tables that can be asked about a VM by itself."""
 WITHOUT_DATABASE = (
-    "This looks without a database: no VM is ours yet, and every mark counts as another installation's."
+    "This looks without a database: no VM is ours yet, and every mark counts as another installation's. "
+    "Whether a VM may be adopted is told as of this view, however old it is."
 )
 NO_INSTALLATION = ""
 """An id that no mark can name."""

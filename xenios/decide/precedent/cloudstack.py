@@ -3,6 +3,7 @@
 Effects: none
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -24,7 +25,7 @@ RULE_ASKED = "at a user's request"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CloudStack:
+class CloudStack(ABC):
     """A CloudStack, without the sync that sets its versions apart."""
 
     name: str
@@ -38,13 +39,13 @@ class CloudStack:
         """An empty database."""
         return Books()
 
+    @abstractmethod
     def manner(self, pool: Pool) -> Manner:
         """How this version does things on a pool."""
-        raise NotImplementedError
 
+    @abstractmethod
     def react(self, memory: Books, occasion: Occasion, view: Collection | None, now: int) -> Reaction[Books]:
         """The sync of this version."""
-        raise NotImplementedError
 
     def turn(self, memory: Books, view: Collection | None, now: int) -> Turn:
         """A turn on this view. Without one, the pool is the one that was seen last."""
